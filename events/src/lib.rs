@@ -1,1 +1,20 @@
-//! events
+//! The append-only log: what happened, in one global order, provable and durable.
+//!
+//! ```text
+//! NewEvent ─► StreamAppend ─► EventLog::append ─► frame (checksummed, chained) ─► flush, fdatasync ─► Appended
+//!                                   │
+//!                Recorded ◄── read / read_stream / Subscription (catch-up, then live, never a gap)
+//! ```
+//!
+//! This crate knows no event of the domain: a payload is bytes with a type name
+//! and a payload version. [`codec`] is the only place that touches bincode.
+
+pub mod codec;
+mod envelope;
+mod log;
+
+pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
+pub use log::{
+    AppendError, Appended, Direction, Expected, EventLog, Head, Position, ReadError, StreamAppend,
+    Version,
+};
