@@ -15,6 +15,6 @@ mod log;
 
 pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
 pub use log::{
-    AppendError, Appended, Direction, Expected, EventLog, Head, Position, ReadError, StreamAppend,
+    AppendError, Appended, Direction, EventLog, Expected, Head, Position, ReadError, StreamAppend,
     Version,
 };

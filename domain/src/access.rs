@@ -1,0 +1,181 @@
+//! Owners and their tokens. The log holds hashes of tokens, never tokens.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::values::{OwnerId, Text, Timestamp, TokenId};
+
+/// Most tokens of one owner that are not revoked.
+pub const TOKENS_MAX: usize = 100;
+
+/// Name of an owner or of a token.
+pub type Name = Text<100>;
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Read what belongs to the owner, and prices and jobs.
+    Read,
+    /// Change indexes and rebalance them.
+    Trade,
+    /// Manage webhooks.
+    Webhooks,
+    /// Push prices, which all owners share.
+    Prices,
+    /// Change and run jobs, which all owners share.
+    Jobs,
+    /// Everything, for every owner.
+    Admin,
+}
+
+impl Scope {
+    /// What a token gets when nobody says otherwise: everything but administration.
+    pub const DEFAULT: [Self; 5] = [
+        Self::Read,
+        Self::Trade,
+        Self::Webhooks,
+        Self::Prices,
+        Self::Jobs,
+    ];
+}
+
+/// What happened to an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessEvent {
+    /// An owner was made.
+    OwnerCreated(OwnerCreated),
+    /// A token was issued.
+    TokenIssued(TokenIssued),
+    /// A token was revoked.
+    TokenRevoked(TokenRevoked),
+}
+
+/// `owner.created` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerCreated {
+    /// The owner.
+    pub owner: OwnerId,
+    /// Its name.
+    pub name: Name,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `token.issued` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenIssued {
+    /// The token's id.
+    pub token_id: TokenId,
+    /// What it is called.
+    pub name: Name,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `token.revoked` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenRevoked {
+    /// The token's id.
+    pub token_id: TokenId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A token that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What it is called.
+    pub name: Name,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+}
+
+/// An owner: the fold of its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The owner.
+    pub owner: OwnerId,
+    /// Its name.
+    pub name: Name,
+    /// Its tokens in force.
+    pub tokens: BTreeMap<TokenId, Token>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What may be asked about an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessCommand {
+    /// Make an owner.
+    CreateOwner {
+        /// The owner, made by the caller.
+        owner: OwnerId,
+        /// Its name.
+        name: Name,
+    },
+    /// Issue a token.
+    IssueToken {
+        /// The token's id, made by the caller.
+        token_id: TokenId,
+        /// What it is called.
+        name: Name,
+        /// SHA-256 of the token.
+        hash: [u8; 32],
+        /// What it may do; at least one scope.
+        scopes: Vec<Scope>,
+    },
+    /// Revoke a token.
+    RevokeToken {
+        /// The token's id.
+        token_id: TokenId,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessRefusal {
+    /// There is no such owner.
+    #[error("there is no such owner")]
+    OwnerNotFound,
+    /// The id is taken.
+    #[error("the owner exists already")]
+    OwnerExists,
+    /// There is no such token.
+    #[error("there is no such token")]
+    TokenNotFound,
+    /// A token without a scope.
+    #[error("a token needs at least one scope")]
+    NoScopes,
+    /// Too many tokens.
+    #[error("an owner has at most {TOKENS_MAX} tokens; revoke one first")]
+    TooManyTokens,
+}
+
+/// Which events a command leads to.
+pub fn decide(
+    owner: Option<&Owner>,
+    command: AccessCommand,
+    now: Timestamp,
+) -> Result<Vec<AccessEvent>, AccessRefusal> {
+    let _ = (owner, command, now);
+    unimplemented!()
+}
+
+/// Adopts an event.
+pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
+    let _ = (owner, event);
+    unimplemented!()
+}

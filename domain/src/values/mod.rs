@@ -1,0 +1,17 @@
+//! Value types: checked decimals, symbols, ids, points and spans of time.
+
+mod asset;
+mod decimal;
+mod id;
+mod span;
+mod text;
+mod timestamp;
+
+pub use asset::{Asset, AssetError};
+pub use decimal::{Amount, ArithmeticError, DecimalError, Percent, Price, Quantity};
+pub use id::{
+    EventKey, IdError, IndexId, OwnerId, RebalanceId, RunId, TokenId, TransferId, WebhookId,
+};
+pub use span::{Span, SpanError};
+pub use text::{Text, TextError};
+pub use timestamp::{Timestamp, TimestampError};
