@@ -1,0 +1,280 @@
+//! What the engine answers.
+
+use std::sync::Arc;
+
+use evenkeel_domain::access::Scope;
+use evenkeel_domain::drift::DriftReport;
+use evenkeel_domain::event::Event;
+use evenkeel_domain::index::{Index, Status};
+use evenkeel_domain::job::CycleSummary;
+use evenkeel_domain::market::PriceSnapshot;
+use evenkeel_domain::plan::TradePlan;
+use evenkeel_domain::rebalance::{RebalanceStatus, TradeExecuted, TradeFailed, Trigger};
+use evenkeel_domain::values::{
+    Asset, EventKey, IndexId, OwnerId, Percent, RebalanceId, RunId, Timestamp, TokenId,
+};
+use evenkeel_domain::webhook::{AttemptFailed, Delivered, DeliveryFailed, Webhook};
+
+/// Who asks, and in which request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The owner.
+    pub owner: OwnerId,
+    /// The token; none for the engine itself and for embedding programs.
+    pub token: Option<TokenId>,
+    /// What the caller may do.
+    pub scopes: Vec<Scope>,
+    /// The request, as correlation of everything that follows from it.
+    pub request: EventKey,
+}
+
+impl Caller {
+    /// Whether the caller may see and do everything.
+    pub fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether the caller has a scope; admins have all.
+    pub fn has(&self, scope: Scope) -> bool {
+        self.is_admin() || self.scopes.contains(&scope)
+    }
+}
+
+/// An index and the version of its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexView {
+    /// The index.
+    pub index: Index,
+    /// The version of its stream.
+    pub version: u64,
+}
+
+/// Which indexes to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndexFilter {
+    /// Of this status.
+    pub status: Option<Status>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Of this owner; only admins see others.
+    pub owner: Option<OwnerId>,
+    /// With an id after this one.
+    pub after: Option<IndexId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of indexes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexPage {
+    /// The indexes.
+    pub items: Vec<IndexView>,
+    /// Where the next page begins.
+    pub next: Option<IndexId>,
+}
+
+/// A page of a stream, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// The next page holds what stands before this version.
+    pub next: Option<u64>,
+}
+
+/// What became of a request to rebalance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RebalanceAnswer {
+    /// It runs.
+    Started {
+        /// The rebalance.
+        rebalance_id: RebalanceId,
+        /// Drift before, percentage points.
+        drift: Percent,
+        /// Its plan.
+        plan: TradePlan,
+    },
+    /// On target, or nothing worth trading.
+    NotNeeded {
+        /// Drift, percentage points.
+        drift: Percent,
+        /// The index's threshold.
+        threshold: Percent,
+        /// The plan that was not carried out: its skipped lines say why.
+        plan: TradePlan,
+    },
+    /// A dry run.
+    Planned {
+        /// Drift, percentage points.
+        drift: Percent,
+        /// The plan.
+        plan: TradePlan,
+    },
+}
+
+/// Drift with its context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftView {
+    /// The index.
+    pub index_id: IndexId,
+    /// When.
+    pub as_of: Timestamp,
+    /// Percentage points.
+    pub threshold: Percent,
+    /// Drift in full.
+    pub report: DriftReport,
+}
+
+/// A rebalance as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebalanceView {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Where it is.
+    pub status: RebalanceStatus,
+    /// Drift before, percentage points.
+    pub drift_before: Percent,
+    /// Drift after, percentage points.
+    pub drift_after: Option<Percent>,
+    /// Its plan.
+    pub plan: TradePlan,
+    /// Executed trades, in order.
+    pub trades: Vec<TradeExecuted>,
+    /// Failed trades, in order.
+    pub failures: Vec<TradeFailed>,
+    /// Why it failed or is stuck.
+    pub reason: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An event with its envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// Place in the log.
+    pub position: u64,
+    /// Stream.
+    pub stream: String,
+    /// Place in the stream.
+    pub version: u64,
+    /// Type name.
+    pub event_type: Arc<str>,
+    /// Version of the payload's layout.
+    pub payload_version: u16,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Whose data; none for the system's.
+    pub owner: Option<OwnerId>,
+    /// Who caused it.
+    pub by: Arc<str>,
+    /// The request or run it belongs to.
+    pub correlation: EventKey,
+    /// What led to it directly.
+    pub causation: EventKey,
+    /// The event.
+    pub event: Event,
+}
+
+impl LoggedEvent {
+    /// The payload as JSON, as webhooks and the audit show it.
+    pub fn data(&self) -> serde_json::Value {
+        unimplemented!()
+    }
+}
+
+/// Prices as a cycle sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricesView {
+    /// When.
+    pub as_of: Timestamp,
+    /// All assets with a price or a problem.
+    pub snapshot: Arc<PriceSnapshot>,
+    /// Assets of this push whose price is held back.
+    pub held: Vec<Asset>,
+}
+
+/// A run that was started, and its end when it was waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunView {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// What it did so far.
+    pub summary: CycleSummary,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// How long it has taken, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// A subscription, and its secret where it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookView {
+    /// The subscription.
+    pub webhook: Webhook,
+    /// The version of its stream.
+    pub version: u64,
+    /// Only after it was made or its secret rotated.
+    pub secret: Option<String>,
+}
+
+/// A delivery's end, or a failed attempt on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryView {
+    /// An attempt failed and another follows.
+    Retrying(AttemptFailed),
+    /// It succeeded.
+    Succeeded(Delivered),
+    /// It used up its attempts.
+    Failed(DeliveryFailed),
+}
+
+/// Figures for health and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineStatus {
+    /// Up, rehydrated, not stopping.
+    pub ready: bool,
+    /// Position of the last event.
+    pub position: u64,
+    /// Index actors alive.
+    pub indexes: u64,
+    /// Index actors that are being restarted or were given up.
+    pub indexes_down: u64,
+    /// Restarts of index actors since the start.
+    pub index_restarts: u64,
+    /// Cycles since the start.
+    pub cycles: u64,
+    /// Duration of the last cycle in microseconds.
+    pub last_cycle_us: u64,
+    /// Ticks merged into a running cycle since the start.
+    pub ticks_coalesced: u64,
+    /// Checks since the start.
+    pub checks: u64,
+    /// Rebalances since the start.
+    pub rebalances_started: u64,
+    /// Of these, completed.
+    pub rebalances_completed: u64,
+    /// Of these, failed.
+    pub rebalances_failed: u64,
+    /// Rebalances that nobody knows the fate of now.
+    pub rebalances_stuck: u64,
+    /// Trades executed since the start.
+    pub trades_executed: u64,
+    /// Trades failed since the start.
+    pub trades_failed: u64,
+    /// Subscriptions.
+    pub webhooks: u64,
+    /// Deliveries that succeeded since the start.
+    pub deliveries_succeeded: u64,
+    /// Deliveries that failed since the start.
+    pub deliveries_failed: u64,
+    /// Commands in flight.
+    pub commands_in_flight: u64,
+    /// Snapshots discarded as old or damaged.
+    pub snapshots_discarded: u64,
+}

@@ -1,0 +1,182 @@
+//! The ports: everything outside that the actors need, as traits. Adapters live at the edges.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use evenkeel_domain::index::Funds;
+use evenkeel_domain::market::Source;
+use evenkeel_domain::plan::InstrumentRules;
+use evenkeel_domain::rebalance::{Fill, Order, Reason};
+use evenkeel_domain::values::{
+    Amount, Asset, IndexId, Price, Quantity, Timestamp, TransferId, WebhookId,
+};
+use evenkeel_domain::webhook::AttemptResult;
+
+/// The time that decisions are made at. A replay's clock shows the replayed time.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Randomness for ids and jitter.
+pub trait Entropy: Send + Sync + 'static {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+}
+
+/// Prices fetched from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The time that the prices are of.
+    pub at: Timestamp,
+    /// What the feed knows; it may leave assets out. A zero is passed on as it came.
+    pub prices: Vec<(Asset, Price)>,
+}
+
+/// Why a fetch gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// The feed did not answer, or not in time.
+    #[error("the price feed cannot be reached: {0}")]
+    Unreachable(String),
+    /// The feed answered something that is no price list.
+    #[error("the price feed's answer cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// A feed that is polled once per cycle. The push feed needs none.
+#[async_trait]
+pub trait PriceFeed: Send + Sync + 'static {
+    /// Fetches the prices of all given assets in one go.
+    async fn fetch(&self, assets: &[Asset]) -> Result<Fetched, FeedError>;
+
+    /// What kind of feed it is.
+    fn source(&self) -> Source;
+
+    /// Whether the feed can ever price an asset; a feed that does not know its universe says yes.
+    fn knows(&self, asset: Asset) -> bool {
+        let _ = asset;
+        true
+    }
+}
+
+/// The account at a venue that an order or a transfer is for: each index has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VenueAccount(pub IndexId);
+
+/// An order on its way to a venue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VenueOrder {
+    /// The account.
+    pub account: VenueAccount,
+    /// Idempotent: the venue acts on it once, ever.
+    pub client_order_id: String,
+    /// The order.
+    pub order: Order,
+    /// When it is sent.
+    pub at: Timestamp,
+}
+
+/// What a venue says about an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VenueReport {
+    /// It is closed, filled in whole or in part.
+    Filled(Fill),
+    /// It is closed without a fill.
+    Refused(Reason),
+    /// It is known and not closed yet.
+    Open,
+}
+
+/// Why a call to a venue gave no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VenueError {
+    /// The venue refuses and will go on refusing. It did nothing.
+    #[error("the venue refuses: {0}")]
+    Refused(Reason),
+    /// The call certainly did nothing and may be repeated.
+    #[error("the venue could not act, it can be tried again: {0}")]
+    Retryable(Reason),
+    /// Nobody knows whether the call did anything: ask by client order id.
+    #[error("the venue gave no clear answer: {0}")]
+    Unknown(Reason),
+}
+
+/// A deposit or withdrawal that a venue is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VenueTransfer {
+    /// The account.
+    pub account: VenueAccount,
+    /// Idempotent: the venue books it once, ever.
+    pub transfer_id: TransferId,
+    /// What moves.
+    pub funds: Funds,
+    /// True when it comes in.
+    pub incoming: bool,
+}
+
+/// What a venue holds in an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Balances {
+    /// Cash.
+    pub cash: Amount,
+    /// Holdings, sorted by asset, none at zero.
+    pub holdings: Vec<(Asset, Quantity)>,
+}
+
+/// A place where orders are carried out.
+#[async_trait]
+pub trait Venue: Send + Sync + 'static {
+    /// Sends an order. A known client order id is answered with its report, never acted on again.
+    async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError>;
+
+    /// What became of an order; none when the venue never heard of it.
+    async fn find(
+        &self,
+        account: VenueAccount,
+        client_order_id: &str,
+    ) -> Result<Option<VenueReport>, VenueError>;
+
+    /// Books a transfer: a paper venue moves the funds, a real one only has to see them.
+    async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError>;
+
+    /// What the account holds.
+    async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError>;
+
+    /// What the venue demands in an instrument, and what it charges.
+    fn rules(&self, asset: Asset) -> InstrumentRules;
+}
+
+/// A message on its way to a subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookRequest {
+    /// The subscription; its secrets are known by id and generation.
+    pub webhook_id: WebhookId,
+    /// Where to.
+    pub url: String,
+    /// `webhook-id`: stable over retries and restarts.
+    pub message_id: String,
+    /// `X-Webhook-Event`.
+    pub event_type: String,
+    /// The body, the same bytes in every attempt.
+    pub body: Bytes,
+    /// Which secrets sign: the newest first.
+    pub generations: Vec<u32>,
+}
+
+/// A URL that the address policy forbids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the URL is not allowed: {0}")]
+pub struct UrlRefused(pub String);
+
+/// Sends signed messages.
+#[async_trait]
+pub trait WebhookTransport: Send + Sync + 'static {
+    /// One attempt, ended within 10 s, at most 64 KiB of the answer read.
+    async fn send(&self, request: &WebhookRequest) -> AttemptResult;
+
+    /// Checks a URL by the address policy, names resolved.
+    async fn check_url(&self, url: &str) -> Result<(), UrlRefused>;
+
+    /// The secret of a subscription, `whsec_…`.
+    fn secret(&self, webhook_id: WebhookId, generation: u32) -> String;
+}

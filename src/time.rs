@@ -1,0 +1,1 @@
+//! Clocks and randomness: the only place that reads them.
