@@ -88,7 +88,9 @@ pub enum AppendError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// Stored bytes are not what was written.
-    #[error("the log is damaged at position {position}: {detail}; restore a backup, or cut with `log truncate`")]
+    #[error(
+        "the log is damaged at position {position}: {detail}; restore a backup, or cut with `log truncate`"
+    )]
     Damaged {
         /// First position that cannot be vouched for.
         position: Position,
