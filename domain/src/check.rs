@@ -1,11 +1,14 @@
 //! A drift check: what one look at an index finds, and whether it must be rebalanced.
 
-use crate::drift::{Headline, Slots};
-use crate::index::{Index, IndexEvent, SkipReason};
+use crate::drift::{self, DUST, DriftError, Headline, Slots};
+use crate::index::{
+    CheckRecovered, CheckSkipped, DriftDetected, Index, IndexEvent, Method, SkipReason, Status,
+    ThresholdExceeded,
+};
 use crate::market::PriceSnapshot;
-use crate::plan::InstrumentRules;
+use crate::plan::{self, InstrumentRules};
 use crate::rebalance::Trigger;
-use crate::values::{Asset, Timestamp};
+use crate::values::{Asset, Percent, Span, Timestamp};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,138 @@ pub fn check(
     rules: &dyn Fn(Asset) -> InstrumentRules,
     now: Timestamp,
 ) -> Finding {
-    let _ = (index, prices, slots, rules, now);
-    unimplemented!()
+    if let Some(verdict) = unwatched(index) {
+        return skip_or_rest(index, verdict, now);
+    }
+    let headline = match drift::headline(index, prices, slots) {
+        Ok(headline) => headline,
+        Err(error) => return skip_or_rest(index, unmeasured(error), now),
+    };
+    let verdict = match due(index, &headline, prices, rules, now) {
+        Ok(verdict) => verdict,
+        Err(error) => return skip_or_rest(index, unmeasured(error), now),
+    };
+    Finding {
+        headline: Some(headline),
+        events: tell(index, &headline, prices.seq, now),
+        verdict,
+    }
+}
+
+/// Why an index is not measured at all, if so.
+fn unwatched(index: &Index) -> Option<Verdict> {
+    let idle = index.holdings.is_empty() && index.cash.is_zero();
+    if index.status != Status::Active || idle {
+        return Some(Verdict::NotWatched);
+    }
+    if let Some(transfer) = index.transfers.first() {
+        let reason = SkipReason::TransferPending(transfer.transfer_id);
+        return Some(Verdict::Skipped(reason));
+    }
+    let rebalance = index.rebalance.as_ref()?;
+    let reason = SkipReason::RebalanceRunning(rebalance.rebalance_id);
+    Some(Verdict::Skipped(reason))
+}
+
+fn unmeasured(error: DriftError) -> Verdict {
+    match error {
+        DriftError::Price(asset, problem) => Verdict::Skipped(SkipReason::Price(asset, problem)),
+        DriftError::NoValue => Verdict::NotWatched,
+        DriftError::Arithmetic(_) => Verdict::Skipped(SkipReason::Arithmetic),
+    }
+}
+
+/// A finding without drift. A reason is told once, not with every cycle that it lasts.
+fn skip_or_rest(index: &Index, verdict: Verdict, at: Timestamp) -> Finding {
+    let events = match &verdict {
+        Verdict::Skipped(reason) if index.skipped.as_ref() != Some(reason) => {
+            let reason = reason.clone();
+            vec![IndexEvent::CheckSkipped(CheckSkipped { reason, at })]
+        }
+        Verdict::Skipped(_) | Verdict::NotWatched | Verdict::Quiet | Verdict::Rebalance(_) => {
+            Vec::new()
+        }
+    };
+    Finding {
+        headline: None,
+        events,
+        verdict,
+    }
+}
+
+/// What a measured drift tells the world.
+fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> Vec<IndexEvent> {
+    let Headline {
+        total_value,
+        drift,
+        worst: asset,
+    } = *headline;
+    if drift <= DUST || index.noticed_seq == Some(prices_seq) {
+        // After a skipped check the reason must go, or it would not be told a second time.
+        let recovered = index.skipped.is_some();
+        return Vec::from_iter(
+            recovered.then_some(IndexEvent::CheckRecovered(CheckRecovered { at })),
+        );
+    }
+    let threshold = index.definition.rebalancing.drift_threshold;
+    let mut events = vec![IndexEvent::DriftDetected(DriftDetected {
+        drift,
+        asset,
+        threshold,
+        total_value,
+        prices_seq,
+        at,
+    })];
+    if drift > threshold {
+        events.push(IndexEvent::ThresholdExceeded(ThresholdExceeded {
+            drift,
+            asset,
+            threshold,
+            total_value,
+            at,
+        }));
+    }
+    events
+}
+
+/// Whether a rebalance is due. The plan is made last: most indexes are quiet.
+fn due(
+    index: &Index,
+    headline: &Headline,
+    prices: &PriceSnapshot,
+    rules: &dyn Fn(Asset) -> InstrumentRules,
+    now: Timestamp,
+) -> Result<Verdict, DriftError> {
+    let trigger = if index.investment_due {
+        Some(Trigger::Deposit)
+    } else {
+        by_method(index, headline.drift, now)
+    };
+    let Some(trigger) = trigger else {
+        return Ok(Verdict::Quiet);
+    };
+    let plan = plan::plan(index, prices, rules)?;
+    Ok(if plan.orders.is_empty() {
+        Verdict::Quiet
+    } else {
+        Verdict::Rebalance(trigger)
+    })
+}
+
+/// What the method alone says. An index that was never rebalanced waited long enough.
+fn by_method(index: &Index, drift: Percent, now: Timestamp) -> Option<Trigger> {
+    let rebalancing = &index.definition.rebalancing;
+    let exceeded = drift > rebalancing.drift_threshold && drift > DUST;
+    let waited = |interval: Span| {
+        index
+            .last_rebalanced_at
+            .is_none_or(|last| now.since(last) >= interval)
+    };
+    match rebalancing.method {
+        Method::None => None,
+        Method::Drift => exceeded.then_some(Trigger::Drift),
+        Method::Daily => (exceeded && waited(rebalancing.min_interval)).then_some(Trigger::Drift),
+        Method::Hybrid if exceeded => Some(Trigger::Drift),
+        Method::Hybrid => waited(rebalancing.max_interval).then_some(Trigger::Interval),
+    }
 }
