@@ -37,12 +37,21 @@ pub(crate) struct AccessBook {
 
 impl AccessBook {
     pub(crate) fn identify(&self, hash: &[u8; 32]) -> Option<Identity> {
-        self.books.read().unwrap_or_else(PoisonError::into_inner).tokens.get(hash).cloned()
+        self.books
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tokens
+            .get(hash)
+            .cloned()
     }
 
     pub(crate) fn owners(&self) -> Vec<Owner> {
         let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
-        books.owners.values().filter_map(|(owner, _)| owner.clone()).collect()
+        books
+            .owners
+            .values()
+            .filter_map(|(owner, _)| owner.clone())
+            .collect()
     }
 
     /// Adopts an event from the log.
@@ -50,7 +59,9 @@ impl AccessBook {
         let mut books = self.books.write().unwrap_or_else(PoisonError::into_inner);
         let entry = books.owners.entry(id).or_default();
         let revoked = match (event, &entry.0) {
-            (AccessEvent::TokenRevoked(revoked), Some(owner)) => owner.tokens.get(&revoked.token_id).map(|token| token.hash),
+            (AccessEvent::TokenRevoked(revoked), Some(owner)) => {
+                owner.tokens.get(&revoked.token_id).map(|token| token.hash)
+            }
             _ => None,
         };
         access::apply(&mut entry.0, event);
@@ -59,13 +70,23 @@ impl AccessBook {
             books.tokens.remove(&hash);
         }
         if let AccessEvent::TokenIssued(issued) = event {
-            let identity = Identity { owner: id, token: issued.token_id, scopes: issued.scopes.clone() };
+            let identity = Identity {
+                owner: id,
+                token: issued.token_id,
+                scopes: issued.scopes.clone(),
+            };
             books.tokens.insert(issued.hash, identity);
         }
     }
 
     /// Decides, appends, adopts; one command at a time.
-    pub(crate) async fn execute(&self, shell: &Shell, id: OwnerId, commands: Vec<AccessCommand>, origin: &Origin) -> Result<Owner, EngineError> {
+    pub(crate) async fn execute(
+        &self,
+        shell: &Shell,
+        id: OwnerId,
+        commands: Vec<AccessCommand>,
+        origin: &Origin,
+    ) -> Result<Owner, EngineError> {
         let _one_at_a_time = self.writing.lock().await;
         let (mut owner, mut version) = {
             let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
@@ -74,12 +95,18 @@ impl AccessBook {
         let mut events = Vec::new();
         for command in commands {
             let decided = access::decide(owner.as_ref(), command, shell.now())?;
-            decided.iter().for_each(|event| access::apply(&mut owner, event));
+            decided
+                .iter()
+                .for_each(|event| access::apply(&mut owner, event));
             events.extend(decided);
         }
         let logged: Vec<Event> = events.iter().cloned().map(Event::Access).collect();
         if !logged.is_empty() {
-            shell.journal.append(&streams::owner(id), version, &logged, origin).await?;
+            let appended = shell
+                .journal
+                .append(&streams::owner(id), version, &logged, origin)
+                .await;
+            appended.map_err(|error| EngineError::Log(error.to_string()))?;
         }
         for event in &events {
             version += 1;

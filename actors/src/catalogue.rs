@@ -17,7 +17,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogueError {
     /// A type or version that this program does not know: a newer one wrote it.
-    #[error("event type {event_type} v{payload_version} is unknown here; a newer evenkeel wrote it")]
+    #[error(
+        "event type {event_type} v{payload_version} is unknown here; a newer evenkeel wrote it"
+    )]
     Unknown {
         /// Type name.
         event_type: String,
@@ -86,6 +88,7 @@ catalogue! {
     "index.withdrawn" v 1 => Index(IndexEvent::Withdrawn),
     "index.transfer_settled" v 1 => Index(IndexEvent::TransferSettled),
     "index.check_skipped" v 1 => Index(IndexEvent::CheckSkipped),
+    "index.check_recovered" v 1 => Index(IndexEvent::CheckRecovered),
     "drift.detected" v 1 => Index(IndexEvent::DriftDetected),
     "drift.threshold_exceeded" v 1 => Index(IndexEvent::ThresholdExceeded),
     "rebalance.started" v 1 => Rebalance(RebalanceEvent::Started),

@@ -64,7 +64,10 @@ impl Cycle {
 
     pub(crate) fn ticket(self: &Arc<Self>) -> CheckTicket {
         self.checks_open.fetch_add(1, Ordering::Relaxed);
-        CheckTicket { cycle: Arc::clone(self), answered: false }
+        CheckTicket {
+            cycle: Arc::clone(self),
+            answered: false,
+        }
     }
 
     /// An index that has no actor to ask now.
@@ -143,7 +146,9 @@ impl CheckTicket {
     pub(crate) fn rebalance(&self) -> RebalanceTicket {
         self.cycle.started.fetch_add(1, Ordering::Relaxed);
         self.cycle.rebalances_open.fetch_add(1, Ordering::AcqRel);
-        RebalanceTicket { cycle: Arc::clone(&self.cycle) }
+        RebalanceTicket {
+            cycle: Arc::clone(&self.cycle),
+        }
     }
 }
 

@@ -24,7 +24,11 @@ impl Entry {
             owner,
             name: definition.name.as_str().into(),
             status,
-            tags: definition.tags.iter().map(|tag| tag.as_str().into()).collect(),
+            tags: definition
+                .tags
+                .iter()
+                .map(|tag| tag.as_str().into())
+                .collect(),
         }
     }
 }
@@ -47,11 +51,17 @@ impl Directory {
     }
 
     pub(crate) fn owner(&self, id: IndexId) -> Option<OwnerId> {
-        self.read().get(&id).filter(|e| e.status != Status::Deleted).map(|e| e.owner)
+        self.read()
+            .get(&id)
+            .filter(|e| e.status != Status::Deleted)
+            .map(|e| e.owner)
     }
 
     pub(crate) fn owned_by(&self, owner: OwnerId) -> usize {
-        self.read().values().filter(|e| e.owner == owner && e.status != Status::Deleted).count()
+        self.read()
+            .values()
+            .filter(|e| e.owner == owner && e.status != Status::Deleted)
+            .count()
     }
 }
 
@@ -69,7 +79,10 @@ impl Universe {
             return false;
         }
         drop(known);
-        self.assets.write().unwrap_or_else(PoisonError::into_inner).extend(assets);
+        self.assets
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(assets);
         true
     }
 

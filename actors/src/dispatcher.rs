@@ -59,7 +59,9 @@ impl Routes {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<OwnerId, HashMap<WebhookId, Route>>> {
-        self.by_owner.write().unwrap_or_else(PoisonError::into_inner)
+        self.by_owner
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set(&self, owner: OwnerId, id: WebhookId, route: Route) {
@@ -75,7 +77,9 @@ impl Routes {
     fn dispatch(&self, recorded: &Recorded) {
         let owner = OwnerId::from_u128(recorded.metadata.owner.0);
         let routes = self.read();
-        let Some(of_owner) = routes.get(&owner) else { return };
+        let Some(of_owner) = routes.get(&owner) else {
+            return;
+        };
         for route in of_owner.values() {
             if route.enabled && route.filter.matches(&recorded.event_type) {
                 route.note(recorded.position);
@@ -109,13 +113,25 @@ impl Actor for Dispatcher {
     type State = DispatcherState;
     type Arguments = DispatcherArguments;
 
-    async fn pre_start(&self, myself: ActorRef<Page>, with: DispatcherArguments) -> Result<DispatcherState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Page>,
+        with: DispatcherArguments,
+    ) -> Result<DispatcherState, ActorProcessingErr> {
         let subscription = Subscription::new(Arc::clone(&with.shell.journal.log), with.after);
         let reader = tokio::spawn(follow(subscription, myself));
-        Ok(DispatcherState { routes: with.routes, reader })
+        Ok(DispatcherState {
+            routes: with.routes,
+            reader,
+        })
     }
 
-    async fn handle(&self, _: ActorRef<Page>, Page(events, read): Page, state: &mut DispatcherState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Page>,
+        Page(events, read): Page,
+        state: &mut DispatcherState,
+    ) -> Result<(), ActorProcessingErr> {
         for recorded in &events {
             state.routes.dispatch(recorded);
         }
@@ -123,7 +139,11 @@ impl Actor for Dispatcher {
         Ok(())
     }
 
-    async fn post_stop(&self, _: ActorRef<Page>, state: &mut DispatcherState) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Page>,
+        state: &mut DispatcherState,
+    ) -> Result<(), ActorProcessingErr> {
         state.reader.abort();
         Ok(())
     }

@@ -36,5 +36,7 @@ pub fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> u128 {
     let mut random = [0; 10];
     random[..8].copy_from_slice(&entropy.next_u64().to_be_bytes());
     random[8..].copy_from_slice(&entropy.next_u64().to_be_bytes()[..2]);
-    Builder::from_unix_timestamp_millis(millis, &random).into_uuid().as_u128()
+    Builder::from_unix_timestamp_millis(millis, &random)
+        .into_uuid()
+        .as_u128()
 }

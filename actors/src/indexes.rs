@@ -88,14 +88,30 @@ impl Actor for Indexes {
     type State = IndexesState;
     type Arguments = (Arc<Shell>, Arc<Registry>);
 
-    async fn pre_start(&self, myself: ActorRef<IndexesMsg>, (shell, registry): Self::Arguments) -> Result<IndexesState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<IndexesMsg>,
+        (shell, registry): Self::Arguments,
+    ) -> Result<IndexesState, ActorProcessingErr> {
         let (ids, failures, down) = (HashMap::new(), HashMap::new(), HashSet::new());
-        let mut state = IndexesState { shell, registry, ids, failures, down, stopping: false };
+        let mut state = IndexesState {
+            shell,
+            registry,
+            ids,
+            failures,
+            down,
+            stopping: false,
+        };
         state.rehydrate_all(&myself).await;
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<IndexesMsg>, message: IndexesMsg, state: &mut IndexesState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<IndexesMsg>,
+        message: IndexesMsg,
+        state: &mut IndexesState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             IndexesMsg::Spawn(id, up) => {
                 let _ = up.send(state.spawn(&myself, id).await);
@@ -111,7 +127,12 @@ impl Actor for Indexes {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<IndexesMsg>, event: SupervisionEvent, state: &mut IndexesState) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<IndexesMsg>,
+        event: SupervisionEvent,
+        state: &mut IndexesState,
+    ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, reason) => {
                 if let Some(id) = state.forget(cell.get_id()) {
@@ -129,18 +150,32 @@ impl Actor for Indexes {
 
 type Spawned = Result<(ActorRef<IndexMsg>, tokio::task::JoinHandle<()>), ractor::SpawnErr>;
 
-async fn start(shell: Arc<Shell>, id: IndexId, supervisor: ActorRef<IndexesMsg>) -> (IndexId, Spawned) {
+async fn start(
+    shell: Arc<Shell>,
+    id: IndexId,
+    supervisor: ActorRef<IndexesMsg>,
+) -> (IndexId, Spawned) {
     let arguments = IndexArguments { id, shell };
-    (id, IndexActor::spawn_linked(None, IndexActor, arguments, supervisor.get_cell()).await)
+    (
+        id,
+        IndexActor::spawn_linked(None, IndexActor, arguments, supervisor.get_cell()).await,
+    )
 }
 
 impl IndexesState {
     async fn rehydrate_all(&mut self, myself: &ActorRef<IndexesMsg>) {
         let live: Vec<IndexId> = {
             let directory = self.shell.directory.read();
-            directory.iter().filter(|(_, entry)| entry.status != Status::Deleted).map(|(id, _)| *id).collect()
+            directory
+                .iter()
+                .filter(|(_, entry)| entry.status != Status::Deleted)
+                .map(|(id, _)| *id)
+                .collect()
         };
-        let starts = live.into_iter().map(|id| start(Arc::clone(&self.shell), id, myself.clone()));
+        let shell = Arc::clone(&self.shell);
+        let starts = live
+            .into_iter()
+            .map(|id| start(Arc::clone(&shell), id, myself.clone()));
         let mut starting = stream::iter(starts).buffer_unordered(REHYDRATE_AT_ONCE);
         while let Some((id, spawned)) = starting.next().await {
             self.adopt(myself, id, spawned);
@@ -184,7 +219,9 @@ impl IndexesState {
             tracing::error!(index = %id, reason, failures, "the index failed too often and is given up until the next start");
             return;
         }
-        let wait = RESTART_WAIT_FIRST.saturating_mul(1 << (*failures - 1)).min(RESTART_WAIT_MAX);
+        let wait = RESTART_WAIT_FIRST
+            .saturating_mul(1 << (*failures - 1))
+            .min(RESTART_WAIT_MAX);
         tracing::error!(index = %id, reason, failures, ?wait, "the index failed; it is restarted");
         myself.send_after(wait, move || IndexesMsg::Restart(id));
     }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{EventKey, OwnerId, Timestamp};
 use evenkeel_events::{
-    AppendError, Causation, Direction, EventLog, Expected, Metadata, NewEvent, OwnerKey,
-    ReadError, Recorded, StreamAppend, StreamId, Version,
+    AppendError, Causation, Direction, EventLog, Expected, Metadata, NewEvent, OwnerKey, ReadError,
+    Recorded, StreamAppend, StreamId, Version,
 };
 
 use crate::catalogue::{self, CatalogueError};
@@ -97,7 +97,10 @@ impl Journal {
         mut apply: impl FnMut(&Event) + Send,
     ) -> Result<Version, ReplayError> {
         loop {
-            let page = self.log.read_stream(stream, after, REPLAY_PAGE, Direction::Forward).await?;
+            let page = self
+                .log
+                .read_stream(stream, after, REPLAY_PAGE, Direction::Forward)
+                .await?;
             for recorded in &page {
                 apply(&decode(recorded)?);
                 after = recorded.version;
@@ -112,7 +115,9 @@ impl Journal {
 impl Origin {
     fn metadata(&self, recorded_at_us: i64) -> Metadata {
         Metadata {
-            owner: self.owner.map_or(OwnerKey::SYSTEM, |owner| OwnerKey(owner.as_u128())),
+            owner: self
+                .owner
+                .map_or(OwnerKey::SYSTEM, |owner| OwnerKey(owner.as_u128())),
             by: Arc::clone(&self.by),
             cause: Causation {
                 correlation: self.correlation.as_u128(),
@@ -125,8 +130,15 @@ impl Origin {
 
 /// The event in a record.
 pub fn decode(recorded: &Recorded) -> Result<Event, ReplayError> {
-    catalogue::decode(&recorded.event_type, recorded.payload_version, &recorded.payload)
-        .map_err(|source| ReplayError::Event { position: recorded.position, source })
+    catalogue::decode(
+        &recorded.event_type,
+        recorded.payload_version,
+        &recorded.payload,
+    )
+    .map_err(|source| ReplayError::Event {
+        position: recorded.position,
+        source,
+    })
 }
 
 /// The event in a record, with its envelope.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::market::{self, Market, MarketEvent, PriceProblem, PriceSnapshot, RecordPrices};
+use evenkeel_domain::market::{
+    self, Market, MarketEvent, PriceProblem, PriceSnapshot, RecordPrices,
+};
 use evenkeel_domain::values::{Asset, Price};
 use evenkeel_events::StreamId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -13,7 +15,6 @@ use tokio::sync::oneshot;
 
 use crate::engine::EngineError;
 use crate::journal::Origin;
-use crate::ports::PriceFeed;
 use crate::shell::Shell;
 use crate::streams;
 
@@ -25,7 +26,11 @@ pub(crate) enum MarketMsg {
     /// Fetch (where a feed is polled) and publish what a cycle is to work on.
     Refresh(Origin, oneshot::Sender<Arc<PriceSnapshot>>),
     /// Take in pushed prices; answers the assets whose price is held back.
-    Push(RecordPrices, Origin, oneshot::Sender<Result<Vec<Asset>, EngineError>>),
+    Push(
+        RecordPrices,
+        Origin,
+        oneshot::Sender<Result<Vec<Asset>, EngineError>>,
+    ),
     /// The universe has grown.
     Track,
 }
@@ -36,7 +41,6 @@ pub(crate) struct MarketActor;
 /// Its state.
 pub(crate) struct MarketState {
     shell: Arc<Shell>,
-    feed: Option<Arc<dyn PriceFeed>>,
     stream: StreamId,
     version: u64,
     market: Market,
@@ -47,18 +51,36 @@ pub(crate) struct MarketState {
 impl Actor for MarketActor {
     type Msg = MarketMsg;
     type State = MarketState;
-    type Arguments = (Arc<Shell>, Option<Arc<dyn PriceFeed>>);
+    type Arguments = Arc<Shell>;
 
-    async fn pre_start(&self, _: ActorRef<MarketMsg>, (shell, feed): Self::Arguments) -> Result<MarketState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<MarketMsg>,
+        shell: Arc<Shell>,
+    ) -> Result<MarketState, ActorProcessingErr> {
         let (stream, mut market) = (streams::market(), Market::default());
-        let version = shell.journal.replay(&stream, 0, |event| adopt(&mut market, event)).await?;
+        let version = shell
+            .journal
+            .replay(&stream, 0, |event| adopt(&mut market, event))
+            .await?;
         let problems = BTreeMap::new();
-        let mut state = MarketState { shell, feed, stream, version, market, problems };
+        let mut state = MarketState {
+            shell,
+            stream,
+            version,
+            market,
+            problems,
+        };
         state.publish();
         Ok(state)
     }
 
-    async fn handle(&self, _: ActorRef<MarketMsg>, message: MarketMsg, state: &mut MarketState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<MarketMsg>,
+        message: MarketMsg,
+        state: &mut MarketState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             MarketMsg::Refresh(origin, reply) => {
                 state.poll(&origin).await?;
@@ -86,7 +108,9 @@ impl MarketState {
     /// One fetch of everything that is tracked. A failed one leaves every asset without a price
     /// for this cycle, and says why.
     async fn poll(&mut self, origin: &Origin) -> Result<(), ActorProcessingErr> {
-        let Some(feed) = self.feed.clone() else { return Ok(()) };
+        let Some(feed) = self.shell.feed.clone() else {
+            return Ok(());
+        };
         let assets: Vec<Asset> = self.shell.universe.all().iter().copied().collect();
         if assets.is_empty() {
             return Ok(());
@@ -104,32 +128,62 @@ impl MarketState {
             }
         };
         self.problems = problems(&assets, &fetched.prices);
-        let command = RecordPrices { source: feed.source(), at: fetched.at, prices: fetched.prices, confirm: false };
+        let command = RecordPrices {
+            source: feed.source(),
+            at: fetched.at,
+            prices: fetched.prices,
+            confirm: false,
+        };
         self.record(&command, origin).await?;
         Ok(())
     }
 
     fn feed_failed(&mut self, assets: &[Asset]) {
-        self.problems = assets.iter().map(|asset| (*asset, PriceProblem::FeedFailed)).collect();
+        self.problems = assets
+            .iter()
+            .map(|asset| (*asset, PriceProblem::FeedFailed))
+            .collect();
     }
 
-    async fn push(&mut self, command: &RecordPrices, origin: &Origin) -> Result<Result<Vec<Asset>, EngineError>, ActorProcessingErr> {
-        if self.feed.is_some() {
+    async fn push(
+        &mut self,
+        command: &RecordPrices,
+        origin: &Origin,
+    ) -> Result<Result<Vec<Asset>, EngineError>, ActorProcessingErr> {
+        if self.shell.feed.is_some() {
             return Ok(Err(EngineError::NotPushFeed));
         }
         self.record(command, origin).await?;
-        let held = |(asset, _): &&(Asset, Price)| self.market.quotes.get(asset).is_some_and(|quote| quote.held.is_some());
-        Ok(Ok(command.prices.iter().filter(held).map(|(asset, _)| *asset).collect()))
+        let held = |(asset, _): &&(Asset, Price)| {
+            self.market
+                .quotes
+                .get(asset)
+                .is_some_and(|quote| quote.held.is_some())
+        };
+        Ok(Ok(command
+            .prices
+            .iter()
+            .filter(held)
+            .map(|(asset, _)| *asset)
+            .collect()))
     }
 
     /// An append that fails ends the actor; the engine's supervisor starts it from the log.
-    async fn record(&mut self, command: &RecordPrices, origin: &Origin) -> Result<(), ActorProcessingErr> {
+    async fn record(
+        &mut self,
+        command: &RecordPrices,
+        origin: &Origin,
+    ) -> Result<(), ActorProcessingErr> {
         let decided = market::decide(&self.market, command, &self.shell.settings.guard);
         if decided.is_empty() {
             return Ok(());
         }
         let events: Vec<Event> = decided.into_iter().map(Event::Market).collect();
-        self.version = self.shell.journal.append(&self.stream, self.version, &events, origin).await?;
+        self.version = self
+            .shell
+            .journal
+            .append(&self.stream, self.version, &events, origin)
+            .await?;
         for event in &events {
             adopt(&mut self.market, event);
             if let Event::Market(MarketEvent::PriceHeld(held)) = event {
@@ -148,16 +202,31 @@ impl MarketState {
             Some(problem) => Err(*problem),
             None => self.market.price(asset, &guard, now),
         };
-        let entries: Vec<_> = assets.into_iter().map(|asset| (asset, price(asset))).collect();
+        let entries: Vec<_> = assets
+            .into_iter()
+            .map(|asset| (asset, price(asset)))
+            .collect();
         let last = self.shell.latest_prices();
         if last.entries() == entries {
             return;
         }
-        let same_assets = last.entries().iter().map(|e| e.0).eq(entries.iter().map(|e| e.0));
-        let layout = if same_assets { last.layout } else { last.layout + 1 };
+        let same_assets = last
+            .entries()
+            .iter()
+            .map(|e| e.0)
+            .eq(entries.iter().map(|e| e.0));
+        let layout = if same_assets {
+            last.layout
+        } else {
+            last.layout + 1
+        };
         // Larger than any number of an earlier process: an index remembers the last one it saw.
-        let seq = u64::try_from(now.as_micros()).unwrap_or_default().max(last.seq + 1);
-        self.shell.prices.send_replace(Arc::new(PriceSnapshot::new(seq, layout, entries)));
+        let seq = u64::try_from(now.as_micros())
+            .unwrap_or_default()
+            .max(last.seq + 1);
+        self.shell
+            .prices
+            .send_replace(Arc::new(PriceSnapshot::new(seq, layout, entries)));
     }
 }
 

@@ -18,9 +18,14 @@ pub(crate) async fn recover(shell: &Shell) -> Result<(), ReplayError> {
     let mut after = 0;
     loop {
         let page = shell.journal.log.read(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
         after = last.position;
-        for recorded in page.iter().filter(|recorded| concerns_read_models(&recorded.event_type)) {
+        for recorded in page
+            .iter()
+            .filter(|recorded| concerns_read_models(&recorded.event_type))
+        {
             adopt(shell, recorded)?;
         }
     }
@@ -53,7 +58,10 @@ fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
             }
         }
         Event::Webhook(WebhookEvent::Created(created)) => {
-            shell.webhooks.write().insert(created.webhook_id, created.owner);
+            shell
+                .webhooks
+                .write()
+                .insert(created.webhook_id, created.owner);
         }
         Event::Webhook(WebhookEvent::Deleted(_)) => {
             if let Ok(id) = stream.parse::<WebhookId>() {
@@ -73,12 +81,21 @@ fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
 fn adopt_index(shell: &Shell, id: IndexId, event: &IndexEvent) {
     let mut entries = shell.directory.write();
     if let IndexEvent::Created(created) = event {
-        entries.insert(id, Entry::new(created.owner, &created.definition, Status::Pending));
+        entries.insert(
+            id,
+            Entry::new(created.owner, &created.definition, Status::Pending),
+        );
     }
-    let Some(entry) = entries.get_mut(&id) else { return };
+    let Some(entry) = entries.get_mut(&id) else {
+        return;
+    };
     match event {
-        IndexEvent::Updated(updated) => *entry = Entry::new(entry.owner, &updated.definition, entry.status),
-        IndexEvent::Deposited(_) if entry.status == Status::Pending => entry.status = Status::Active,
+        IndexEvent::Updated(updated) => {
+            *entry = Entry::new(entry.owner, &updated.definition, entry.status)
+        }
+        IndexEvent::Deposited(_) if entry.status == Status::Pending => {
+            entry.status = Status::Active
+        }
         IndexEvent::Paused(_) => entry.status = Status::Paused,
         IndexEvent::Resumed(_) => entry.status = Status::Active,
         IndexEvent::Deleted(_) => entry.status = Status::Deleted,

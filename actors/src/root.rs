@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use evenkeel_domain::values::WebhookId;
 use evenkeel_events::Position;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, Message, SupervisionEvent};
+use ractor::{
+    Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, Message, SupervisionEvent,
+};
 
 use crate::dispatcher::{Dispatcher, DispatcherArguments, Page, Routes};
 use crate::indexes::{Indexes, IndexesMsg, Registry};
 use crate::market::{MarketActor, MarketMsg};
-use crate::ports::PriceFeed;
 use crate::scheduler::{Scheduler, SchedulerMsg};
 use crate::shell::Shell;
 use crate::webhooks::{WebhookRegistry, Webhooks, WebhooksArguments, WebhooksMsg};
@@ -36,7 +37,10 @@ impl<M> Default for Handle<M> {
 
 impl<M: Message> Handle<M> {
     pub(crate) fn get(&self) -> Option<ActorRef<M>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends; false when the actor is down.
@@ -59,6 +63,22 @@ pub(crate) struct Handles {
     pub(crate) scheduler: Handle<SchedulerMsg>,
 }
 
+impl Handles {
+    /// Whether every part runs.
+    pub(crate) fn all_up(&self) -> bool {
+        fn up<M: Message>(handle: &Handle<M>) -> bool {
+            handle
+                .get()
+                .is_some_and(|actor| actor.get_status() == ActorStatus::Running)
+        }
+        up(&self.market)
+            && up(&self.indexes)
+            && up(&self.dispatcher)
+            && up(&self.webhooks)
+            && up(&self.scheduler)
+    }
+}
+
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -72,7 +92,6 @@ pub(crate) enum Part {
 /// What the root supervisor works with.
 pub(crate) struct RootArguments {
     pub(crate) shell: Arc<Shell>,
-    pub(crate) feed: Option<Arc<dyn PriceFeed>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) webhook_registry: Arc<WebhookRegistry>,
     pub(crate) routes: Arc<Routes>,
@@ -99,22 +118,46 @@ impl Actor for Root {
     type State = RootState;
     type Arguments = RootArguments;
 
-    async fn pre_start(&self, myself: ActorRef<RootMsg>, with: RootArguments) -> Result<RootState, ActorProcessingErr> {
-        let mut state = RootState { with, parts: Vec::new(), failures: 0 };
-        for part in [Part::Market, Part::Indexes, Part::Dispatcher, Part::Webhooks, Part::Scheduler] {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RootMsg>,
+        with: RootArguments,
+    ) -> Result<RootState, ActorProcessingErr> {
+        let mut state = RootState {
+            with,
+            parts: Vec::new(),
+            failures: 0,
+        };
+        for part in [
+            Part::Market,
+            Part::Indexes,
+            Part::Dispatcher,
+            Part::Webhooks,
+            Part::Scheduler,
+        ] {
             state.start(&myself, part).await?;
         }
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<RootMsg>, RootMsg::Restart(part): RootMsg, state: &mut RootState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<RootMsg>,
+        RootMsg::Restart(part): RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
         if let Err(error) = state.start(&myself, part).await {
             state.failed(&myself, part, &error.to_string());
         }
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<RootMsg>, event: SupervisionEvent, state: &mut RootState) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
         let (cell, reason) = match event {
             SupervisionEvent::ActorFailed(cell, reason) => (cell, reason.to_string()),
             // The dispatcher ends by itself when the log cannot be read.
@@ -131,36 +174,77 @@ impl Actor for Root {
 
 impl RootState {
     fn failed(&mut self, myself: &ActorRef<RootMsg>, part: Part, reason: &str) {
-        let wait = RESTART_WAIT_FIRST.saturating_mul(1 << self.failures.min(16)).min(RESTART_WAIT_MAX);
+        let wait = RESTART_WAIT_FIRST
+            .saturating_mul(1 << self.failures.min(16))
+            .min(RESTART_WAIT_MAX);
         self.failures = self.failures.saturating_add(1);
-        tracing::error!(?part, reason, ?wait, "a part of the engine failed; it is restarted");
+        tracing::error!(
+            ?part,
+            reason,
+            ?wait,
+            "a part of the engine failed; it is restarted"
+        );
         myself.send_after(wait, move || RootMsg::Restart(part));
     }
 
-    async fn start(&mut self, myself: &ActorRef<RootMsg>, part: Part) -> Result<(), ActorProcessingErr> {
+    async fn start(
+        &mut self,
+        myself: &ActorRef<RootMsg>,
+        part: Part,
+    ) -> Result<(), ActorProcessingErr> {
         let (with, cell) = (&self.with, myself.get_cell());
         let (shell, handles) = (Arc::clone(&with.shell), &with.shell.handles);
         let id = match part {
             Part::Market => {
-                let (actor, _) = MarketActor::spawn_linked(None, MarketActor, (shell, with.feed.clone()), cell).await?;
+                let (actor, _) = MarketActor::spawn_linked(None, MarketActor, shell, cell).await?;
                 keep(&handles.market, actor)
             }
             Part::Indexes => {
                 let arguments = (shell, Arc::clone(&with.registry));
-                keep(&handles.indexes, Indexes::spawn_linked(None, Indexes, arguments, cell).await?.0)
+                keep(
+                    &handles.indexes,
+                    Indexes::spawn_linked(None, Indexes, arguments, cell)
+                        .await?
+                        .0,
+                )
             }
             Part::Dispatcher => {
                 let (routes, after) = (Arc::clone(&with.routes), self.dispatch_from());
-                let arguments = DispatcherArguments { shell, routes, after };
-                keep(&handles.dispatcher, Dispatcher::spawn_linked(None, Dispatcher, arguments, cell).await?.0)
+                let arguments = DispatcherArguments {
+                    shell,
+                    routes,
+                    after,
+                };
+                keep(
+                    &handles.dispatcher,
+                    Dispatcher::spawn_linked(None, Dispatcher, arguments, cell)
+                        .await?
+                        .0,
+                )
             }
             Part::Webhooks => {
-                let (routes, registry) = (Arc::clone(&with.routes), Arc::clone(&with.webhook_registry));
+                let (routes, registry) =
+                    (Arc::clone(&with.routes), Arc::clone(&with.webhook_registry));
                 let known: Vec<WebhookId> = with.shell.webhooks.known();
-                let arguments = WebhooksArguments { shell, routes, registry, known };
-                keep(&handles.webhooks, Webhooks::spawn_linked(None, Webhooks, arguments, cell).await?.0)
+                let arguments = WebhooksArguments {
+                    shell,
+                    routes,
+                    registry,
+                    known,
+                };
+                keep(
+                    &handles.webhooks,
+                    Webhooks::spawn_linked(None, Webhooks, arguments, cell)
+                        .await?
+                        .0,
+                )
             }
-            Part::Scheduler => keep(&handles.scheduler, Scheduler::spawn_linked(None, Scheduler, shell, cell).await?.0),
+            Part::Scheduler => keep(
+                &handles.scheduler,
+                Scheduler::spawn_linked(None, Scheduler, shell, cell)
+                    .await?
+                    .0,
+            ),
         };
         self.parts.push((id, part));
         Ok(())
@@ -169,7 +253,11 @@ impl RootState {
     /// The first dispatcher begins at the head, before any subscription looks at it. A successor
     /// begins where the first one did: waking a subscription twice does no harm.
     fn dispatch_from(&self) -> Position {
-        *self.with.shell.dispatched_from.get_or_init(|| self.with.shell.journal.log.head().position)
+        *self
+            .with
+            .shell
+            .dispatched_from
+            .get_or_init(|| self.with.shell.journal.log.head().position)
     }
 }
 

@@ -54,23 +54,41 @@ impl Actor for Saga {
     type State = SagaArguments;
     type Arguments = SagaArguments;
 
-    async fn pre_start(&self, _: ActorRef<SagaMsg>, arguments: SagaArguments) -> Result<SagaArguments, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<SagaMsg>,
+        arguments: SagaArguments,
+    ) -> Result<SagaArguments, ActorProcessingErr> {
         Ok(arguments)
     }
 
-    async fn handle(&self, _: ActorRef<SagaMsg>, message: SagaMsg, saga: &mut SagaArguments) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<SagaMsg>,
+        message: SagaMsg,
+        saga: &mut SagaArguments,
+    ) -> Result<(), ActorProcessingErr> {
         let (order, known) = match message {
             SagaMsg::Send(order) => (order, Arrival::No),
             SagaMsg::Resolve(order) => (order, Arrival::Unknown),
         };
         let outcome = saga.carry_out(order, known).await;
-        let report = SagaReport { rebalance_id: saga.rebalance_id, step: order.step, outcome };
+        let report = SagaReport {
+            rebalance_id: saga.rebalance_id,
+            step: order.step,
+            outcome,
+        };
         // An index actor that is gone starts a new saga from the log.
         let _ = saga.index.cast(IndexMsg::Report(Box::new(report)));
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, _: ActorRef<SagaMsg>, _: SupervisionEvent, _: &mut SagaArguments) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<SagaMsg>,
+        _: SupervisionEvent,
+        _: &mut SagaArguments,
+    ) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 }
@@ -140,12 +158,19 @@ impl SagaArguments {
 
     async fn find(&self, order: Order) -> Answer {
         let id = client_order_id(self.rebalance_id, order.step);
-        match tokio::time::timeout(VENUE_TIMEOUT, self.venue.find(VenueAccount(self.index_id), &id)).await {
+        match tokio::time::timeout(
+            VENUE_TIMEOUT,
+            self.venue.find(VenueAccount(self.index_id), &id),
+        )
+        .await
+        {
             Ok(Ok(Some(report))) => from_report(report),
             Ok(Ok(None)) => Answer::GoOn(Arrival::No, Reason::default()),
-            Ok(Err(VenueError::Refused(reason) | VenueError::Retryable(reason) | VenueError::Unknown(reason))) => {
-                Answer::GoOn(Arrival::Unknown, reason)
-            }
+            Ok(Err(
+                VenueError::Refused(reason)
+                | VenueError::Retryable(reason)
+                | VenueError::Unknown(reason),
+            )) => Answer::GoOn(Arrival::Unknown, reason),
             Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
         }
     }
@@ -155,7 +180,10 @@ fn from_report(report: VenueReport) -> Answer {
     match report {
         VenueReport::Filled(fill) => Answer::Ended(OrderOutcome::Filled(fill)),
         VenueReport::Refused(reason) => Answer::Ended(OrderOutcome::Refused(reason)),
-        VenueReport::Open => Answer::GoOn(Arrival::Open, reason("the order is open and not filled yet")),
+        VenueReport::Open => Answer::GoOn(
+            Arrival::Open,
+            reason("the order is open and not filled yet"),
+        ),
     }
 }
 

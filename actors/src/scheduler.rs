@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::job::{self, Job, JobCommand, JobEvent, JobRefusal, Reason, RunCompleted, RunTrigger};
+use evenkeel_domain::job::{
+    self, Job, JobCommand, JobEvent, JobRefusal, Reason, RunCompleted, RunTrigger,
+};
 use evenkeel_domain::schedule::Schedule;
 use evenkeel_domain::values::{EventKey, RunId, Timestamp};
 use evenkeel_events::StreamId;
@@ -39,11 +41,18 @@ pub(crate) enum SchedulerMsg {
     /// Look at the clock.
     Tick,
     /// Run by hand; with `wait`, answers when it has ended.
-    Run { wait: bool, reply: oneshot::Sender<Result<RunView, EngineError>> },
+    Run {
+        wait: bool,
+        reply: oneshot::Sender<Result<RunView, EngineError>>,
+    },
     /// The checks of the run have ended.
     Ended(Box<EndedRun>),
     /// Change the schedule.
-    Schedule { command: Box<JobCommand>, origin: Origin, reply: oneshot::Sender<Result<Job, EngineError>> },
+    Schedule {
+        command: Box<JobCommand>,
+        origin: Origin,
+        reply: oneshot::Sender<Result<Job, EngineError>>,
+    },
     /// Show the jobs.
     List(oneshot::Sender<Vec<Job>>),
 }
@@ -86,25 +95,56 @@ impl Actor for Scheduler {
     type State = SchedulerState;
     type Arguments = Arc<Shell>;
 
-    async fn pre_start(&self, _: ActorRef<SchedulerMsg>, shell: Arc<Shell>) -> Result<SchedulerState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<SchedulerMsg>,
+        shell: Arc<Shell>,
+    ) -> Result<SchedulerState, ActorProcessingErr> {
         let (stream, mut job) = (streams::drift_monitor(), None);
-        let version = shell.journal.replay(&stream, 0, |event| adopt(&mut job, event)).await?;
+        let version = shell
+            .journal
+            .replay(&stream, 0, |event| adopt(&mut job, event))
+            .await?;
         let (schedule, going, queued, armed) = (None, None, Vec::new(), None);
-        let mut state = SchedulerState { shell, stream, version, job, schedule, going, queued, coalesced: 0, armed, first_look: true };
+        let mut state = SchedulerState {
+            shell,
+            stream,
+            version,
+            job,
+            schedule,
+            going,
+            queued,
+            coalesced: 0,
+            armed,
+            first_look: true,
+        };
         state.register().await?;
         Ok(state)
     }
 
-    async fn post_start(&self, myself: ActorRef<SchedulerMsg>, _: &mut SchedulerState) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        _: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
         Ok(myself.cast(SchedulerMsg::Tick)?)
     }
 
-    async fn handle(&self, myself: ActorRef<SchedulerMsg>, message: SchedulerMsg, state: &mut SchedulerState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        message: SchedulerMsg,
+        state: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SchedulerMsg::Tick => state.tick(&myself),
             SchedulerMsg::Run { wait, reply } => state.run_by_hand(&myself, wait, reply),
             SchedulerMsg::Ended(ended) => state.ended(&myself, *ended).await?,
-            SchedulerMsg::Schedule { command, origin, reply } => {
+            SchedulerMsg::Schedule {
+                command,
+                origin,
+                reply,
+            } => {
                 let answer = state.change(*command, &origin).await?;
                 let _ = reply.send(answer);
             }
@@ -124,20 +164,22 @@ fn adopt(job: &mut Option<Job>, event: &Event) {
 }
 
 impl SchedulerState {
-    /// Registers the drift monitor as it is configured, the first time and when the
-    /// configuration has changed since.
+    /// Registers the drift monitor as it is configured; nothing is logged when nothing changes.
     async fn register(&mut self) -> Result<(), ActorProcessingErr> {
         let settings = &self.shell.settings;
         let command = settings.drift_monitor_job(self.job.as_ref())?;
-        if let Some(command) = command {
-            let origin = self.shell.system(None, "system:configuration", self.shell.new_key());
-            self.change(command, &origin).await??;
-        }
-        self.read_schedule();
+        let origin = self
+            .shell
+            .system(None, "system:configuration", self.shell.new_key());
+        self.change(command, &origin).await??;
         Ok(())
     }
 
-    async fn change(&mut self, command: JobCommand, origin: &Origin) -> Result<Result<Job, EngineError>, ActorProcessingErr> {
+    async fn change(
+        &mut self,
+        command: JobCommand,
+        origin: &Origin,
+    ) -> Result<Result<Job, EngineError>, ActorProcessingErr> {
         let now = self.shell.now();
         let events = match job::decide(self.job.as_ref(), command, now) {
             Ok(events) => events,
@@ -149,19 +191,30 @@ impl SchedulerState {
         Ok(self.job.clone().ok_or(EngineError::NotFound("job")))
     }
 
-    async fn commit(&mut self, events: Vec<JobEvent>, origin: &Origin) -> Result<(), ActorProcessingErr> {
+    async fn commit(
+        &mut self,
+        events: Vec<JobEvent>,
+        origin: &Origin,
+    ) -> Result<(), ActorProcessingErr> {
         if events.is_empty() {
             return Ok(());
         }
         let events: Vec<Event> = events.into_iter().map(Event::Job).collect();
-        self.version = self.shell.journal.append(&self.stream, self.version, &events, origin).await?;
+        self.version = self
+            .shell
+            .journal
+            .append(&self.stream, self.version, &events, origin)
+            .await?;
         events.iter().for_each(|event| adopt(&mut self.job, event));
         Ok(())
     }
 
     fn read_schedule(&mut self) {
         let now = self.shell.now();
-        self.schedule = self.job.as_ref().and_then(|job| Schedule::new(job.schedule.as_str(), job.timezone.as_str(), now).ok());
+        self.schedule = self
+            .job
+            .as_ref()
+            .and_then(|job| Schedule::new(job.schedule.as_str(), job.timezone.as_str(), now).ok());
     }
 
     fn tick(&mut self, myself: &ActorRef<SchedulerMsg>) {
@@ -172,22 +225,37 @@ impl SchedulerState {
         if !self.job.as_ref().is_some_and(|job| job.missed(now)) {
             return;
         }
-        let trigger = if first_look { RunTrigger::CatchUp } else { RunTrigger::Schedule };
+        let trigger = if first_look {
+            RunTrigger::CatchUp
+        } else {
+            RunTrigger::Schedule
+        };
         self.start(myself, trigger, Vec::new());
     }
 
     /// Merges a time that comes while a run is going into that run.
     fn coalesce(&mut self, now: Timestamp) {
         let enabled = self.job.as_ref().is_some_and(|job| job.enabled);
-        let (Some(going), Some(schedule)) = (&mut self.going, &self.schedule) else { return };
-        if enabled && schedule.next_after(going.covers).is_some_and(|next| next <= now) {
+        let (Some(going), Some(schedule)) = (&mut self.going, &self.schedule) else {
+            return;
+        };
+        if enabled
+            && schedule
+                .next_after(going.covers)
+                .is_some_and(|next| next <= now)
+        {
             going.covers = now;
             self.coalesced += 1;
             self.shell.tally.ticks_coalesced.add(1);
         }
     }
 
-    fn run_by_hand(&mut self, myself: &ActorRef<SchedulerMsg>, wait: bool, reply: oneshot::Sender<Result<RunView, EngineError>>) {
+    fn run_by_hand(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        wait: bool,
+        reply: oneshot::Sender<Result<RunView, EngineError>>,
+    ) {
         if self.going.is_none() {
             return self.start(myself, RunTrigger::Manual, vec![(wait, reply)]);
         }
@@ -198,7 +266,12 @@ impl SchedulerState {
         }
     }
 
-    fn start(&mut self, myself: &ActorRef<SchedulerMsg>, trigger: RunTrigger, asked: Vec<(bool, oneshot::Sender<Result<RunView, EngineError>>)>) {
+    fn start(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        trigger: RunTrigger,
+        asked: Vec<(bool, oneshot::Sender<Result<RunView, EngineError>>)>,
+    ) {
         let run_id = RunId::from_u128(self.shell.ids.next());
         let mut waiting = Vec::new();
         for (wait, reply) in asked {
@@ -208,7 +281,11 @@ impl SchedulerState {
                 let _ = reply.send(Ok(RunView::going(run_id)));
             }
         }
-        self.going = Some(GoingRun { run_id, covers: self.shell.now(), waiting });
+        self.going = Some(GoingRun {
+            run_id,
+            covers: self.shell.now(),
+            waiting,
+        });
         let (shell, myself) = (Arc::clone(&self.shell), myself.clone());
         tokio::spawn(async move {
             let ended = run(&shell, run_id, trigger).await;
@@ -217,16 +294,31 @@ impl SchedulerState {
         });
     }
 
-    async fn ended(&mut self, myself: &ActorRef<SchedulerMsg>, ended: EndedRun) -> Result<(), ActorProcessingErr> {
-        let EndedRun { cycle, mut completed } = ended;
-        let Some(going) = self.going.take_if(|going| going.run_id == completed.run_id) else { return Ok(()) };
+    async fn ended(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        ended: EndedRun,
+    ) -> Result<(), ActorProcessingErr> {
+        let EndedRun {
+            cycle,
+            mut completed,
+        } = ended;
+        let Some(going) = self.going.take_if(|going| going.run_id == completed.run_id) else {
+            return Ok(());
+        };
         completed.coalesced = std::mem::take(&mut self.coalesced);
         let tally = &self.shell.tally;
         tally.cycles.add(1);
         tally.checks.add(u64::from(completed.summary.checked));
         let correlation = EventKey::from_u128(going.run_id.as_u128());
-        let origin = self.shell.system(None, "schedule:drift-monitor", correlation);
-        let decided = job::decide(self.job.as_ref(), JobCommand::CompleteRun(completed.clone()), self.shell.now());
+        let origin = self
+            .shell
+            .system(None, "schedule:drift-monitor", correlation);
+        let decided = job::decide(
+            self.job.as_ref(),
+            JobCommand::CompleteRun(completed.clone()),
+            self.shell.now(),
+        );
         self.commit(decided.unwrap_or_default(), &origin).await?;
         answer_when_settled(cycle, completed, going.waiting);
         let queued = std::mem::take(&mut self.queued);
@@ -241,10 +333,19 @@ impl SchedulerState {
         if let Some(armed) = self.armed.take() {
             armed.abort();
         }
-        let (now, enabled) = (self.shell.now(), self.job.as_ref().is_some_and(|job| job.enabled));
-        let next = self.schedule.as_ref().filter(|_| enabled).and_then(|schedule| schedule.next_after(now));
+        let (now, enabled) = (
+            self.shell.now(),
+            self.job.as_ref().is_some_and(|job| job.enabled),
+        );
+        let next = self
+            .schedule
+            .as_ref()
+            .filter(|_| enabled)
+            .and_then(|schedule| schedule.next_after(now));
         // Half a millisecond's rounding must not wake the timer before the time has come.
-        let until = next.map_or(SLEEP_MAX, |next| Duration::from_millis(next.since(now).as_millis() + 1));
+        let until = next.map_or(SLEEP_MAX, |next| {
+            Duration::from_millis(next.since(now).as_millis() + 1)
+        });
         let (myself, sleep) = (myself.clone(), until.min(SLEEP_MAX));
         self.armed = Some(tokio::spawn(async move {
             tokio::time::sleep(sleep).await;
@@ -257,24 +358,46 @@ impl SchedulerState {
 /// One run of the drift monitor: prices once, then every index.
 async fn run(shell: &Shell, run_id: RunId, trigger: RunTrigger) -> EndedRun {
     let (began, started_at) = (Instant::now(), shell.now());
-    let origin = shell.system(None, "schedule:drift-monitor", EventKey::from_u128(run_id.as_u128()));
+    let origin = shell.system(
+        None,
+        "schedule:drift-monitor",
+        EventKey::from_u128(run_id.as_u128()),
+    );
     let (reply, prices) = oneshot::channel();
     let sent = shell.handles.market.cast(MarketMsg::Refresh(origin, reply));
     let prices = if sent { prices.await.ok() } else { None };
     let cycle = prices.map(|prices| Cycle::new(run_id, prices, shell.now()));
     let checked = match &cycle {
-        Some(cycle) if shell.handles.indexes.cast(IndexesMsg::CheckAll(Arc::clone(cycle))) => {
+        Some(cycle)
+            if shell
+                .handles
+                .indexes
+                .cast(IndexesMsg::CheckAll(Arc::clone(cycle))) =>
+        {
             cycle.reached(Phase::Checked).await;
             true
         }
         _ => false,
     };
-    shell.tally.last_cycle_us.set(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-    let error = if checked { None } else { Reason::optional("the market or the indexes are restarting; the next run comes as scheduled").ok() };
+    shell
+        .tally
+        .last_cycle_us
+        .set(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    let error = if checked {
+        None
+    } else {
+        Reason::optional(
+            "the market or the indexes are restarting; the next run comes as scheduled",
+        )
+        .ok()
+    };
     let completed = RunCompleted {
         run_id,
         trigger,
-        summary: cycle.as_ref().map(|cycle| cycle.summary()).unwrap_or_default(),
+        summary: cycle
+            .as_ref()
+            .map(|cycle| cycle.summary())
+            .unwrap_or_default(),
         coalesced: 0,
         error,
         started_at,
@@ -285,7 +408,11 @@ async fn run(shell: &Shell, run_id: RunId, trigger: RunTrigger) -> EndedRun {
 }
 
 /// Answers those who wait when the rebalances have ended too, or after [`SETTLE_MAX`].
-fn answer_when_settled(cycle: Option<Arc<Cycle>>, completed: RunCompleted, waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>) {
+fn answer_when_settled(
+    cycle: Option<Arc<Cycle>>,
+    completed: RunCompleted,
+    waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>,
+) {
     if waiting.is_empty() {
         return;
     }

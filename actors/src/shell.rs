@@ -53,7 +53,12 @@ impl Shell {
 
     /// The origin of a change that the engine makes by itself.
     pub(crate) fn system(&self, owner: Option<OwnerId>, by: &str, correlation: EventKey) -> Origin {
-        Origin { owner, by: by.into(), correlation, causation: correlation }
+        Origin {
+            owner,
+            by: by.into(),
+            correlation,
+            causation: correlation,
+        }
     }
 
     /// The origin of a change that a caller makes to an owner's data.
@@ -72,7 +77,9 @@ impl Shell {
     /// Has the market keep prices for every asset of an index.
     pub(crate) fn track(&self, index: &Index) {
         let constituents = index.definition.constituents.iter().map(|line| line.asset);
-        let assets: Vec<Asset> = constituents.chain(index.holdings.iter().map(|line| line.asset)).collect();
+        let assets: Vec<Asset> = constituents
+            .chain(index.holdings.iter().map(|line| line.asset))
+            .collect();
         if self.universe.extend(&assets) {
             // A market that is down reads the universe when it comes up.
             let _ = self.handles.market.cast(MarketMsg::Track);

@@ -11,7 +11,10 @@ pub const JOB_PREFIX: &str = "job_";
 
 /// A name that is known to fit: ids and constants are of the accepted characters.
 fn name(text: &str) -> StreamId {
-    #[expect(clippy::expect_used, reason = "an id is 36 bytes of [a-z0-9_], a job name is checked at registration")]
+    #[expect(
+        clippy::expect_used,
+        reason = "an id is 36 bytes of [a-z0-9_], a job name is checked at registration"
+    )]
     StreamId::new(text).expect("ids and constants are stream names")
 }
 

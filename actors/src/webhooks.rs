@@ -72,17 +72,38 @@ impl Actor for Webhooks {
     type State = WebhooksState;
     type Arguments = WebhooksArguments;
 
-    async fn pre_start(&self, myself: ActorRef<WebhooksMsg>, with: WebhooksArguments) -> Result<WebhooksState, ActorProcessingErr> {
-        let WebhooksArguments { shell, routes, registry, known } = with;
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WebhooksMsg>,
+        with: WebhooksArguments,
+    ) -> Result<WebhooksState, ActorProcessingErr> {
+        let WebhooksArguments {
+            shell,
+            routes,
+            registry,
+            known,
+        } = with;
         let (ids, failures) = (HashMap::new(), HashMap::new());
-        let mut state = WebhooksState { shell, routes, registry, ids, failures, stopping: false };
+        let mut state = WebhooksState {
+            shell,
+            routes,
+            registry,
+            ids,
+            failures,
+            stopping: false,
+        };
         for id in known {
             state.spawn(&myself, id).await;
         }
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<WebhooksMsg>, message: WebhooksMsg, state: &mut WebhooksState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<WebhooksMsg>,
+        message: WebhooksMsg,
+        state: &mut WebhooksState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             WebhooksMsg::Spawn(id, up) => {
                 let _ = up.send(state.spawn(&myself, id).await);
@@ -99,7 +120,12 @@ impl Actor for Webhooks {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<WebhooksMsg>, event: SupervisionEvent, state: &mut WebhooksState) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<WebhooksMsg>,
+        event: SupervisionEvent,
+        state: &mut WebhooksState,
+    ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, reason) => {
                 if let Some(id) = state.forget(cell.get_id()) {
@@ -117,7 +143,11 @@ impl Actor for Webhooks {
 
 impl WebhooksState {
     async fn spawn(&mut self, myself: &ActorRef<WebhooksMsg>, id: WebhookId) -> bool {
-        let with = WebhookArguments { id, shell: Arc::clone(&self.shell), routes: Arc::clone(&self.routes) };
+        let with = WebhookArguments {
+            id,
+            shell: Arc::clone(&self.shell),
+            routes: Arc::clone(&self.routes),
+        };
         match WebhookActor::spawn_linked(None, WebhookActor, with, myself.get_cell()).await {
             Ok((actor, _)) => {
                 self.ids.insert(actor.get_id(), id);
@@ -144,7 +174,9 @@ impl WebhooksState {
         let failures = self.failures.entry(id).or_default();
         *failures = failures.saturating_add(1);
         let doublings = (*failures - 1).min(16);
-        let wait = RESTART_WAIT_FIRST.saturating_mul(1 << doublings).min(RESTART_WAIT_MAX);
+        let wait = RESTART_WAIT_FIRST
+            .saturating_mul(1 << doublings)
+            .min(RESTART_WAIT_MAX);
         tracing::error!(webhook = %id, reason, failures, ?wait, "the webhook failed; it is restarted");
         myself.send_after(wait, move || WebhooksMsg::Restart(id));
     }

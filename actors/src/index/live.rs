@@ -74,17 +74,25 @@ impl Live {
 
     pub(crate) fn view(&self) -> Result<IndexView, EngineError> {
         match &self.index {
-            Some(index) if index.status != Status::Deleted => {
-                Ok(IndexView { index: index.clone(), version: self.version })
-            }
+            Some(index) if index.status != Status::Deleted => Ok(IndexView {
+                index: index.clone(),
+                version: self.version,
+            }),
             _ => Err(EngineError::NotFound("index")),
         }
     }
 
     /// One look: answers a quiet check at once and gives back what needs more.
-    pub(crate) fn look(&mut self, myself: &ActorRef<IndexMsg>, ticket: CheckTicket) -> Option<Box<Found>> {
+    pub(crate) fn look(
+        &mut self,
+        myself: &ActorRef<IndexMsg>,
+        ticket: CheckTicket,
+    ) -> Option<Box<Found>> {
         let (Some(index), Some(venue)) = (&self.index, &self.venue) else {
-            ticket.answer(CheckNote { skipped: self.index.is_some(), ..CheckNote::default() });
+            ticket.answer(CheckNote {
+                skipped: self.index.is_some(),
+                ..CheckNote::default()
+            });
             return None;
         };
         let rules = |asset| venue.rules(asset);
@@ -106,32 +114,60 @@ impl Live {
             // The actor is alive, it is handling a message: the cast reaches it.
             let _ = myself.cast(IndexMsg::SettleTransfers);
         }
-        if index.rebalance.as_ref().is_some_and(|r| r.status == RebalanceStatus::Stuck) {
+        if index
+            .rebalance
+            .as_ref()
+            .is_some_and(|r| r.status == RebalanceStatus::Stuck)
+        {
             // The same: it starts the saga if there is none, and has it ask the venue.
             let _ = myself.cast(IndexMsg::RestartSaga);
         }
     }
 
     /// Appends what a check found and starts the rebalance that it calls for.
-    pub(crate) async fn follow_up(&mut self, myself: &ActorRef<IndexMsg>, found: Found) -> Result<(), AppendError> {
+    pub(crate) async fn follow_up(
+        &mut self,
+        myself: &ActorRef<IndexMsg>,
+        found: Found,
+    ) -> Result<(), AppendError> {
         let Found { ticket, finding } = found;
-        let Some(index) = &self.index else { return Ok(()) };
+        let Some(index) = &self.index else {
+            return Ok(());
+        };
         let owner = Some(index.owner);
         let note = note(&finding, index);
-        let origin = self.shell.system(owner, "schedule:drift-monitor", ticket.cycle.correlation());
+        let origin = self
+            .shell
+            .system(owner, "schedule:drift-monitor", ticket.cycle.correlation());
         let prices = Arc::clone(&ticket.cycle.prices);
         if let Verdict::Rebalance(trigger) = finding.verdict {
             let running = ticket.rebalance();
-            self.begin(myself, trigger, finding.events, &prices, &origin, Some(running)).await?;
+            self.begin(
+                myself,
+                trigger,
+                finding.events,
+                &prices,
+                &origin,
+                Some(running),
+            )
+            .await?;
         } else {
-            self.commit(finding.events.into_iter().map(Event::Index).collect(), &origin).await?;
+            self.commit(
+                finding.events.into_iter().map(Event::Index).collect(),
+                &origin,
+            )
+            .await?;
         }
         ticket.answer(note);
         Ok(())
     }
 
     /// Everything but checks and views.
-    pub(crate) async fn handle_rare(&mut self, myself: &ActorRef<IndexMsg>, message: IndexMsg) -> Result<(), AppendError> {
+    pub(crate) async fn handle_rare(
+        &mut self,
+        myself: &ActorRef<IndexMsg>,
+        message: IndexMsg,
+    ) -> Result<(), AppendError> {
         match message {
             IndexMsg::Command(request) => self.command(myself, *request).await,
             IndexMsg::Rebalance(request) => self.rebalance(myself, *request).await,
@@ -149,24 +185,43 @@ impl Live {
         }
     }
 
-    async fn command(&mut self, myself: &ActorRef<IndexMsg>, request: CommandRequest) -> Result<(), AppendError> {
-        let CommandRequest { command, if_version, origin, reply } = request;
+    async fn command(
+        &mut self,
+        myself: &ActorRef<IndexMsg>,
+        request: CommandRequest,
+    ) -> Result<(), AppendError> {
+        let CommandRequest {
+            command,
+            if_version,
+            origin,
+            reply,
+        } = request;
         if let Some(expected) = if_version.filter(|expected| *expected != self.version) {
-            let refusal = EngineError::VersionMismatch { expected, actual: self.version };
+            let refusal = EngineError::VersionMismatch {
+                expected,
+                actual: self.version,
+            };
             let _ = reply.send(Err(refusal));
             return Ok(());
         }
-        let moves_funds = matches!(command, IndexCommand::Deposit { .. } | IndexCommand::Withdraw { .. });
+        let moves_funds = matches!(
+            command,
+            IndexCommand::Deposit { .. } | IndexCommand::Withdraw { .. }
+        );
         match index::decide(self.index.as_ref(), command, self.shell.now()) {
             Err(refusal) => answer(reply, Err(from_refusal(refusal))),
             Ok(events) => {
-                self.commit(events.into_iter().map(Event::Index).collect(), &origin).await?;
+                self.commit(events.into_iter().map(Event::Index).collect(), &origin)
+                    .await?;
                 if moves_funds {
                     self.settle_transfers(myself).await?;
                     self.invest_if_due(myself, &origin).await?;
                 }
                 let view = match &self.index {
-                    Some(index) => Ok(IndexView { index: index.clone(), version: self.version }),
+                    Some(index) => Ok(IndexView {
+                        index: index.clone(),
+                        version: self.version,
+                    }),
                     None => Err(EngineError::NotFound("index")),
                 };
                 answer(reply, view);
@@ -177,11 +232,19 @@ impl Live {
     }
 
     /// The one way in which a live index changes: append, then adopt.
-    pub(super) async fn commit(&mut self, events: Vec<Event>, origin: &Origin) -> Result<(), AppendError> {
+    pub(super) async fn commit(
+        &mut self,
+        events: Vec<Event>,
+        origin: &Origin,
+    ) -> Result<(), AppendError> {
         if events.is_empty() {
             return Ok(());
         }
-        self.version = self.shell.journal.append(&self.stream, self.version, &events, origin).await?;
+        self.version = self
+            .shell
+            .journal
+            .append(&self.stream, self.version, &events, origin)
+            .await?;
         for event in &events {
             adopt(&mut self.index, event);
             self.count(event);
@@ -206,7 +269,9 @@ impl Live {
             ) => true,
             _ => false,
         };
-        let Some(index) = self.index.as_ref().filter(|_| events.iter().any(described)) else { return };
+        let Some(index) = self.index.as_ref().filter(|_| events.iter().any(described)) else {
+            return;
+        };
         let entry = Entry::new(index.owner, &index.definition, index.status);
         self.shell.directory.write().insert(self.id, entry);
         self.venue = venue_of(&self.shell, index);
@@ -232,8 +297,17 @@ impl Live {
             Ok(state) => state.into(),
             Err(error) => return tracing::warn!(index = %self.id, %error, "no snapshot"),
         };
-        let snapshot = Snapshot { version: self.version, schema: SNAPSHOT_SCHEMA, state };
-        match self.shell.snapshots.save(self.stream.as_str(), snapshot).await {
+        let snapshot = Snapshot {
+            version: self.version,
+            schema: SNAPSHOT_SCHEMA,
+            state,
+        };
+        match self
+            .shell
+            .snapshots
+            .save(self.stream.as_str(), snapshot)
+            .await
+        {
             Ok(()) => self.snapshot_version = self.version,
             Err(error) => tracing::warn!(index = %self.id, %error, "no snapshot"),
         }
@@ -241,7 +315,11 @@ impl Live {
 
     /// Ends the actor of an index that was never made or is deleted.
     async fn end_if_gone(&mut self, myself: &ActorRef<IndexMsg>) {
-        if self.index.as_ref().is_none_or(|index| index.status == Status::Deleted) {
+        if self
+            .index
+            .as_ref()
+            .is_none_or(|index| index.status == Status::Deleted)
+        {
             // A snapshot of a deleted index is of no use; a lost one would only be replay.
             let _ = self.shell.snapshots.forget(self.stream.as_str()).await;
             myself.stop(None);
@@ -250,7 +328,10 @@ impl Live {
 
     /// Ends at a step boundary: at once, or when the order that is out has been answered.
     async fn stop(&mut self, myself: &ActorRef<IndexMsg>, done: oneshot::Sender<()>) {
-        let waits = self.index.as_ref().and_then(|index| index.rebalance.as_ref());
+        let waits = self
+            .index
+            .as_ref()
+            .and_then(|index| index.rebalance.as_ref());
         if self.saga.is_some() && waits.is_some_and(|r| r.status == RebalanceStatus::Executing) {
             self.stopping = Some(done);
             return;
@@ -268,7 +349,11 @@ impl Live {
 
     pub(super) fn rules(&self) -> impl Fn(Asset) -> InstrumentRules + use<> {
         let venue = self.venue.clone();
-        move |asset| venue.as_ref().map_or(crate::ports::NO_RULES, |venue| venue.rules(asset))
+        move |asset| {
+            venue
+                .as_ref()
+                .map_or(crate::ports::NO_RULES, |venue| venue.rules(asset))
+        }
     }
 }
 

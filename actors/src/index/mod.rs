@@ -89,11 +89,19 @@ impl Actor for IndexActor {
     type State = Live;
     type Arguments = IndexArguments;
 
-    async fn pre_start(&self, _: ActorRef<IndexMsg>, arguments: IndexArguments) -> Result<Live, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<IndexMsg>,
+        arguments: IndexArguments,
+    ) -> Result<Live, ActorProcessingErr> {
         Ok(Box::pin(Live::rehydrate(arguments.id, arguments.shell)).await?)
     }
 
-    async fn post_start(&self, myself: ActorRef<IndexMsg>, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        myself: ActorRef<IndexMsg>,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         if live.has_open_work() {
             Box::pin(live.resume(&myself)).await?;
         }
@@ -102,7 +110,12 @@ impl Actor for IndexActor {
 
     /// The quiet check runs right here and allocates nothing; everything else is boxed, so that
     /// an idle actor carries no large future.
-    async fn handle(&self, myself: ActorRef<IndexMsg>, message: IndexMsg, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<IndexMsg>,
+        message: IndexMsg,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             IndexMsg::Check(ticket) => match live.look(&myself, ticket) {
                 None => Ok(()),
@@ -117,10 +130,19 @@ impl Actor for IndexActor {
         }
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<IndexMsg>, event: SupervisionEvent, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<IndexMsg>,
+        event: SupervisionEvent,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorFailed(saga, reason) => live.saga_failed(&myself, saga.get_id(), &reason.to_string()),
-            SupervisionEvent::ActorTerminated(..) | SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+            SupervisionEvent::ActorFailed(saga, reason) => {
+                live.saga_failed(&myself, saga.get_id(), &reason.to_string())
+            }
+            SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         Ok(())
     }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
-use evenkeel_domain::webhook::{self, AttemptReport, AttemptResult, IN_FLIGHT_MAX, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal};
+use evenkeel_domain::webhook::{
+    self, AttemptReport, AttemptResult, IN_FLIGHT_MAX, Webhook, WebhookCommand, WebhookEvent,
+    WebhookRefusal,
+};
 use evenkeel_events::{AppendError, OwnerKey, Position, ReadError, Recorded, StreamId};
 use ractor::ActorRef;
 use tokio::time::Instant;
@@ -59,12 +62,30 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) async fn rehydrate(myself: ActorRef<WebhookMsg>, with: WebhookArguments) -> Result<Self, ReplayError> {
+    pub(crate) async fn rehydrate(
+        myself: ActorRef<WebhookMsg>,
+        with: WebhookArguments,
+    ) -> Result<Self, ReplayError> {
         let WebhookArguments { id, shell, routes } = with;
         let (stream, mut webhook) = (streams::webhook(id), None);
-        let version = shell.journal.replay(&stream, 0, |event| adopt(&mut webhook, event)).await?;
+        let version = shell
+            .journal
+            .replay(&stream, 0, |event| adopt(&mut webhook, event))
+            .await?;
         let (wake, flights) = (Arc::default(), BTreeMap::new());
-        Ok(Self { id, myself, shell, routes, stream, version, webhook, wake, scanned: 0, target: 0, flights })
+        Ok(Self {
+            id,
+            myself,
+            shell,
+            routes,
+            stream,
+            version,
+            webhook,
+            wake,
+            scanned: 0,
+            target: 0,
+            flights,
+        })
     }
 
     /// Enters the routes first and reads the head then: an event after that head finds the route.
@@ -76,7 +97,9 @@ impl Live {
     }
 
     fn route(&self) {
-        let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else { return };
+        let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else {
+            return;
+        };
         let route = Route {
             filter: webhook.target.events.clone(),
             enabled: webhook.enabled,
@@ -95,8 +118,16 @@ impl Live {
     pub(crate) fn view(&self, with_secret: bool) -> Result<WebhookView, EngineError> {
         let webhook = self.webhook.clone().filter(|webhook| !webhook.deleted);
         let webhook = webhook.ok_or(EngineError::NotFound("webhook"))?;
-        let secret = with_secret.then(|| self.shell.transport.secret(self.id, webhook.secret_generation));
-        Ok(WebhookView { webhook, version: self.version, secret })
+        let secret = with_secret.then(|| {
+            self.shell
+                .transport
+                .secret(self.id, webhook.secret_generation)
+        });
+        Ok(WebhookView {
+            webhook,
+            version: self.version,
+            secret,
+        })
     }
 
     /// Takes over what the dispatcher has noted. When everything before was looked at, nothing
@@ -117,10 +148,16 @@ impl Live {
 
     /// Begins deliveries until the window is full or everything has been looked at.
     async fn fill(&mut self) -> Result<(), Halt> {
-        let enabled = |live: &Self| live.webhook.as_ref().is_some_and(|webhook| webhook.enabled && !webhook.deleted);
+        let enabled = |live: &Self| {
+            live.webhook
+                .as_ref()
+                .is_some_and(|webhook| webhook.enabled && !webhook.deleted)
+        };
         while enabled(self) && self.flights.len() < IN_FLIGHT_MAX && self.scanned < self.target {
             let page = self.shell.journal.log.read(self.scanned, PAGE).await?;
-            let Some(last) = page.last().map(|recorded| recorded.position) else { return Ok(()) };
+            let Some(last) = page.last().map(|recorded| recorded.position) else {
+                return Ok(());
+            };
             for recorded in page {
                 if self.flights.len() >= IN_FLIGHT_MAX {
                     break;
@@ -128,7 +165,11 @@ impl Live {
                 self.scanned = recorded.position;
                 self.consider(&recorded);
             }
-            self.target = self.target.max(if self.scanned == last { last } else { self.target });
+            self.target = self.target.max(if self.scanned == last {
+                last
+            } else {
+                self.target
+            });
         }
         Ok(())
     }
@@ -143,12 +184,23 @@ impl Live {
         if position <= webhook.low_water || webhook.ended_ahead.contains(&position) {
             return;
         }
-        let retrying = webhook.retrying.iter().find(|(at, ..)| *at == position).copied();
+        let retrying = webhook
+            .retrying
+            .iter()
+            .find(|(at, ..)| *at == position)
+            .copied();
         let body = match message::body(&self.shell, recorded) {
             Ok(body) => body,
-            Err(error) => return tracing::error!(webhook = %self.id, %error, "an event cannot be delivered"),
+            Err(error) => {
+                return tracing::error!(webhook = %self.id, %error, "an event cannot be delivered");
+            }
         };
-        let request = self.request(webhook, message_id(self.id, position), &recorded.event_type, body);
+        let request = self.request(
+            webhook,
+            message_id(self.id, position),
+            &recorded.event_type,
+            body,
+        );
         let attempts = retrying.map_or(0, |(_, attempts, _)| attempts);
         self.flights.insert(position, Flight { attempts, request });
         match retrying {
@@ -157,7 +209,13 @@ impl Live {
         }
     }
 
-    fn request(&self, webhook: &Webhook, message_id: String, event_type: &str, body: bytes::Bytes) -> WebhookRequest {
+    fn request(
+        &self,
+        webhook: &Webhook,
+        message_id: String,
+        event_type: &str,
+        body: bytes::Bytes,
+    ) -> WebhookRequest {
         WebhookRequest {
             webhook_id: self.id,
             url: webhook.target.url.to_string(),
@@ -170,14 +228,19 @@ impl Live {
 
     fn retry_at(&self, position: Position, due: Timestamp) {
         let wait = Duration::from_millis(due.since(self.shell.now()).as_millis());
-        self.myself.send_after(wait, move || WebhookMsg::Retry(position));
+        self.myself
+            .send_after(wait, move || WebhookMsg::Retry(position));
     }
 
     /// One attempt, in a task of its own: the actor stays free for the others of its window.
     pub(crate) fn attempt(&mut self, position: Position) {
         let now = self.shell.now();
-        let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else { return };
-        let Some(flight) = self.flights.get_mut(&position) else { return };
+        let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else {
+            return;
+        };
+        let Some(flight) = self.flights.get_mut(&position) else {
+            return;
+        };
         flight.request.generations = generations(webhook, now);
         flight.request.url = webhook.target.url.to_string();
         let (request, attempt) = (flight.request.clone(), flight.attempts + 1);
@@ -187,12 +250,25 @@ impl Live {
             let result = transport.send(&request).await;
             let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
             // An actor that is gone starts anew and sends this delivery again.
-            let _ = myself.cast(WebhookMsg::Attempted { position, attempt, result, duration_ms });
+            let _ = myself.cast(WebhookMsg::Attempted {
+                position,
+                attempt,
+                result,
+                duration_ms,
+            });
         });
     }
 
-    pub(crate) async fn attempted(&mut self, position: Position, attempt: u32, result: AttemptResult, duration_ms: u32) -> Result<(), Halt> {
-        let Some(webhook) = &self.webhook else { return Ok(()) };
+    pub(crate) async fn attempted(
+        &mut self,
+        position: Position,
+        attempt: u32,
+        result: AttemptResult,
+        duration_ms: u32,
+    ) -> Result<(), Halt> {
+        let Some(webhook) = &self.webhook else {
+            return Ok(());
+        };
         let report = AttemptReport {
             position,
             attempt,
@@ -202,9 +278,15 @@ impl Live {
             low_water: self.low_water_without(position),
         };
         let owner = webhook.owner;
-        match webhook::decide(Some(webhook), WebhookCommand::Report(report), self.shell.now()) {
+        match webhook::decide(
+            Some(webhook),
+            WebhookCommand::Report(report),
+            self.shell.now(),
+        ) {
             Ok(events) => {
-                let origin = self.shell.system(Some(owner), "system:delivery", self.shell.new_key());
+                let origin =
+                    self.shell
+                        .system(Some(owner), "system:delivery", self.shell.new_key());
                 self.commit(events, &origin).await?;
                 self.after_attempt(position);
             }
@@ -217,7 +299,13 @@ impl Live {
     }
 
     fn after_attempt(&mut self, position: Position) {
-        let retry = self.webhook.as_ref().and_then(|webhook| webhook.retrying.iter().find(|(at, ..)| *at == position).copied());
+        let retry = self.webhook.as_ref().and_then(|webhook| {
+            webhook
+                .retrying
+                .iter()
+                .find(|(at, ..)| *at == position)
+                .copied()
+        });
         match (retry, self.flights.get_mut(&position)) {
             (Some((_, attempts, due)), Some(flight)) => {
                 flight.attempts = attempts;
@@ -236,14 +324,29 @@ impl Live {
         open.map_or(self.scanned, |at| at - 1)
     }
 
-    pub(crate) async fn command(&mut self, myself: &ActorRef<WebhookMsg>, request: CommandRequest) -> Result<(), Halt> {
-        let CommandRequest { command, origin, reply } = request;
-        let shows_secret = matches!(command, WebhookCommand::Create { .. } | WebhookCommand::RotateSecret);
+    pub(crate) async fn command(
+        &mut self,
+        myself: &ActorRef<WebhookMsg>,
+        request: CommandRequest,
+    ) -> Result<(), Halt> {
+        let CommandRequest {
+            command,
+            origin,
+            reply,
+        } = request;
+        let shows_secret = matches!(
+            command,
+            WebhookCommand::Create { .. } | WebhookCommand::RotateSecret
+        );
         match webhook::decide(self.webhook.as_ref(), command, self.shell.now()) {
-            Err(WebhookRefusal::NotFound) => drop(reply.send(Err(EngineError::NotFound("webhook")))),
+            Err(WebhookRefusal::NotFound) => {
+                drop(reply.send(Err(EngineError::NotFound("webhook"))))
+            }
             Err(refusal) => drop(reply.send(Err(refusal.into()))),
             Ok(events) => {
-                let restarted = events.iter().any(|event| matches!(event, WebhookEvent::Created(_) | WebhookEvent::Enabled(_)));
+                let restarted = events.iter().any(|event| {
+                    matches!(event, WebhookEvent::Created(_) | WebhookEvent::Enabled(_))
+                });
                 self.commit(events, &origin).await?;
                 let _ = reply.send(self.view(shows_secret));
                 if restarted {
@@ -259,17 +362,29 @@ impl Live {
         Ok(())
     }
 
-    async fn commit(&mut self, events: Vec<WebhookEvent>, origin: &Origin) -> Result<(), AppendError> {
+    async fn commit(
+        &mut self,
+        events: Vec<WebhookEvent>,
+        origin: &Origin,
+    ) -> Result<(), AppendError> {
         if events.is_empty() {
             return Ok(());
         }
         let events: Vec<Event> = events.into_iter().map(Event::Webhook).collect();
-        self.version = self.shell.journal.append(&self.stream, self.version, &events, origin).await?;
+        self.version = self
+            .shell
+            .journal
+            .append(&self.stream, self.version, &events, origin)
+            .await?;
         for event in &events {
             adopt(&mut self.webhook, event);
             match event {
-                Event::Webhook(WebhookEvent::Delivered(_)) => self.shell.tally.deliveries_succeeded.add(1),
-                Event::Webhook(WebhookEvent::DeliveryFailed(_)) => self.shell.tally.deliveries_failed.add(1),
+                Event::Webhook(WebhookEvent::Delivered(_)) => {
+                    self.shell.tally.deliveries_succeeded.add(1)
+                }
+                Event::Webhook(WebhookEvent::DeliveryFailed(_)) => {
+                    self.shell.tally.deliveries_failed.add(1)
+                }
                 Event::Webhook(WebhookEvent::Disabled(disabled)) => {
                     tracing::warn!(webhook = %self.id, reason = %disabled.reason, "a webhook was disabled");
                     self.route();
@@ -283,15 +398,32 @@ impl Live {
 
     /// Sends the event at a position once more; the outcome counts for nothing.
     pub(crate) async fn resend(&mut self, position: Position, reply: Reply<AttemptResult>) {
-        let found = self.shell.journal.log.read(position.saturating_sub(1), 1).await;
-        let recorded = found.ok().and_then(|page| page.into_iter().next()).filter(|recorded| recorded.position == position);
+        let found = self
+            .shell
+            .journal
+            .log
+            .read(position.saturating_sub(1), 1)
+            .await;
+        let recorded = found
+            .ok()
+            .and_then(|page| page.into_iter().next())
+            .filter(|recorded| recorded.position == position);
         let (Some(webhook), Some(recorded)) = (&self.webhook, recorded) else {
             return drop(reply.send(Err(EngineError::NotFound("delivery"))));
         };
         let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-        let body = message::body(&self.shell, &recorded).ok().filter(|_| own && webhook.target.events.matches(&recorded.event_type));
-        let Some(body) = body else { return drop(reply.send(Err(EngineError::NotFound("delivery")))) };
-        let request = self.request(webhook, message_id(self.id, position), &recorded.event_type, body);
+        let body = message::body(&self.shell, &recorded)
+            .ok()
+            .filter(|_| own && webhook.target.events.matches(&recorded.event_type));
+        let Some(body) = body else {
+            return drop(reply.send(Err(EngineError::NotFound("delivery"))));
+        };
+        let request = self.request(
+            webhook,
+            message_id(self.id, position),
+            &recorded.event_type,
+            body,
+        );
         self.send_aside(request, reply);
     }
 
@@ -300,9 +432,11 @@ impl Live {
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else {
             return drop(reply.send(Err(EngineError::NotFound("webhook"))));
         };
-        let body = message::test_body(self.id, self.shell.now());
-        let id = format!("msg_test_{:032x}", self.shell.ids.next());
-        self.send_aside(self.request(webhook, id, "webhook.test", body), reply);
+        let generations = generations(webhook, self.shell.now());
+        self.send_aside(
+            message::test_request(&self.shell, self.id, &webhook.target, generations),
+            reply,
+        );
     }
 
     fn send_aside(&self, request: WebhookRequest, reply: Reply<AttemptResult>) {
@@ -314,15 +448,32 @@ impl Live {
 
     /// Notes the place in the log if it is far ahead of the noted one and nothing is in flight.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), Halt> {
-        let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled && !webhook.deleted) else { return Ok(()) };
-        let waiting = self.wake.lock().unwrap_or_else(PoisonError::into_inner).first.is_some();
+        let Some(webhook) = self
+            .webhook
+            .as_ref()
+            .filter(|webhook| webhook.enabled && !webhook.deleted)
+        else {
+            return Ok(());
+        };
+        let waiting = self
+            .wake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first
+            .is_some();
         let idle = self.flights.is_empty() && self.scanned >= self.target && !waiting;
         if !idle || self.scanned < webhook.low_water + CHECKPOINT_EVERY {
             return Ok(());
         }
         let (owner, low_water) = (webhook.owner, self.scanned);
-        let decided = webhook::decide(Some(webhook), WebhookCommand::Checkpoint { low_water }, self.shell.now());
-        let origin = self.shell.system(Some(owner), "system:delivery", self.shell.new_key());
+        let decided = webhook::decide(
+            Some(webhook),
+            WebhookCommand::Checkpoint { low_water },
+            self.shell.now(),
+        );
+        let origin = self
+            .shell
+            .system(Some(owner), "system:delivery", self.shell.new_key());
         Ok(self.commit(decided.unwrap_or_default(), &origin).await?)
     }
 }
@@ -337,5 +488,9 @@ fn adopt(webhook: &mut Option<Webhook>, event: &Event) {
 fn generations(webhook: &Webhook, now: Timestamp) -> Vec<u32> {
     let newest = webhook.secret_generation;
     let both = newest > 1 && webhook.overlap_until.is_some_and(|until| now < until);
-    if both { vec![newest, newest - 1] } else { vec![newest] }
+    if both {
+        vec![newest, newest - 1]
+    } else {
+        vec![newest]
+    }
 }

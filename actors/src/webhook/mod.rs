@@ -19,7 +19,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 pub(crate) use live::Live;
-pub(crate) use message::message_id;
+pub(crate) use message::{message_id, test_request};
 
 use crate::dispatcher::Routes;
 use crate::engine::{EngineError, WebhookView};
@@ -34,7 +34,12 @@ pub(crate) enum WebhookMsg {
     /// There are matching events that it has not seen.
     Wake,
     /// An attempt has ended.
-    Attempted { position: Position, attempt: u32, result: AttemptResult, duration_ms: u32 },
+    Attempted {
+        position: Position,
+        attempt: u32,
+        result: AttemptResult,
+        duration_ms: u32,
+    },
     /// The time of a retry has come.
     Retry(Position),
     /// Show the subscription.
@@ -71,19 +76,38 @@ impl Actor for WebhookActor {
     type State = Live;
     type Arguments = WebhookArguments;
 
-    async fn pre_start(&self, myself: ActorRef<WebhookMsg>, with: WebhookArguments) -> Result<Live, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WebhookMsg>,
+        with: WebhookArguments,
+    ) -> Result<Live, ActorProcessingErr> {
         Ok(Live::rehydrate(myself, with).await?)
     }
 
-    async fn post_start(&self, _: ActorRef<WebhookMsg>, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        _: ActorRef<WebhookMsg>,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         Ok(live.begin().await?)
     }
 
-    async fn handle(&self, myself: ActorRef<WebhookMsg>, message: WebhookMsg, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<WebhookMsg>,
+        message: WebhookMsg,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             WebhookMsg::Wake => live.wake().await?,
-            WebhookMsg::Attempted { position, attempt, result, duration_ms } => {
-                live.attempted(position, attempt, result, duration_ms).await?;
+            WebhookMsg::Attempted {
+                position,
+                attempt,
+                result,
+                duration_ms,
+            } => {
+                live.attempted(position, attempt, result, duration_ms)
+                    .await?;
             }
             WebhookMsg::Retry(position) => live.attempt(position),
             WebhookMsg::Get(reply) => drop(reply.send(live.view(false))),
@@ -99,7 +123,11 @@ impl Actor for WebhookActor {
         Ok(())
     }
 
-    async fn post_stop(&self, _: ActorRef<WebhookMsg>, live: &mut Live) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<WebhookMsg>,
+        live: &mut Live,
+    ) -> Result<(), ActorProcessingErr> {
         live.unroute();
         Ok(())
     }

@@ -184,6 +184,9 @@ decimal_type! {
 impl Percent {
     /// One hundred per cent.
     pub const HUNDRED: Self = Self(Decimal::ONE_HUNDRED);
+
+    /// One half.
+    pub const FIFTY: Self = Self(Decimal::from_parts(50, 0, 0, false, 0));
 }
 
 impl Quantity {
