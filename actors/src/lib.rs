@@ -31,6 +31,10 @@ mod scheduler;
 mod shell;
 pub mod streams;
 mod tally;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod webhook;
 mod webhooks;
 

@@ -371,7 +371,7 @@ impl Engine {
     }
 
     /// Makes the actor of an index panic: shows that a panic stays with one index.
-    #[cfg(feature = "faults")]
+    #[cfg(any(test, feature = "faults"))]
     pub fn inject_panic(&self, id: IndexId) -> Result<(), EngineError> {
         self.to_index(id, IndexMsg::Panic)
     }

@@ -78,6 +78,14 @@ impl Engine {
         let _ = self.inner.root.stop_and_wait(None, None).await;
     }
 
+    /// Ends all actors where they stand, as a crash would: handlers are dropped at their next
+    /// await, nothing is saved.
+    #[cfg(any(test, feature = "faults"))]
+    pub async fn kill(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        let _ = self.inner.root.kill_and_wait(None).await;
+    }
+
     /// Tells the scheduler that the clock has moved: for clocks that are moved by hand.
     pub fn clock_moved(&self) {
         // A scheduler that is down looks at the clock when it comes up.

@@ -179,7 +179,7 @@ impl Live {
                 Ok(())
             }
             IndexMsg::Check(_) | IndexMsg::Get(_) => Ok(()),
-            #[cfg(feature = "faults")]
+            #[cfg(any(test, feature = "faults"))]
             #[expect(clippy::panic, reason = "the fault that is asked for")]
             IndexMsg::Panic => panic!("a panic was asked for"),
         }

@@ -48,7 +48,7 @@ pub(crate) enum IndexMsg {
     /// Reach a step boundary, save a snapshot, end.
     Stop(oneshot::Sender<()>),
     /// Panic: shows that a panic stays with one index.
-    #[cfg(feature = "faults")]
+    #[cfg(any(test, feature = "faults"))]
     Panic,
 }
 
