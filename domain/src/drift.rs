@@ -134,7 +134,7 @@ impl Slots {
             return false;
         }
         let (listed, foreign) = self.places.split_at(constituents.len());
-        let priced = |place: &Place, asset| {
+        let names = |place: &Place, asset| {
             at(prices.entries(), place.price).is_some_and(|(found, _)| *found == asset)
         };
         let mut linked = foreign.len();
@@ -144,12 +144,12 @@ impl Slots {
                 Some(_) => linked += 1,
                 None => {}
             }
-            if !priced(place, constituent.asset) {
+            if !names(place, constituent.asset) {
                 return false;
             }
         }
         let still = |place: &Place| {
-            at(&index.holdings, place.holding).is_some_and(|holding| priced(place, holding.asset))
+            at(&index.holdings, place.holding).is_some_and(|holding| names(place, holding.asset))
         };
         linked == self.holdings && foreign.iter().all(still)
     }
