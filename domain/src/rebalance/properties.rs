@@ -119,7 +119,7 @@ impl Scenario {
         world.prices(1, &prices)
     }
 
-    fn rules(&self) -> impl Fn(crate::values::Asset) -> InstrumentRules + 'static {
+    fn rules(&self) -> impl Fn(Asset) -> InstrumentRules + 'static {
         let lots = self.lines.iter().enumerate();
         let lots: BTreeMap<_, _> = lots
             .map(|(at, line)| (asset(&symbol(at)), quantity(LOTS[line.3])))
@@ -163,7 +163,11 @@ fn outcome(world: &mut World, kind: u8) -> OrderOutcome {
         }
         4 => {
             world.report(OrderOutcome::Unknown(Reason::default()));
-            assert!(world.report(OrderOutcome::Unknown(Reason::default())).is_empty());
+            assert!(
+                world
+                    .report(OrderOutcome::Unknown(Reason::default()))
+                    .is_empty()
+            );
             OrderOutcome::Filled(whole)
         }
         _ => OrderOutcome::Filled(whole),
