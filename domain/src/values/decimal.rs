@@ -67,6 +67,10 @@ macro_rules! decimal_type {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(Decimal);
 
+        #[allow(
+            clippy::should_implement_trait,
+            reason = "the operators cannot fail, these can"
+        )]
         impl $name {
             /// Zero.
             pub const ZERO: Self = Self(Decimal::ZERO);

@@ -9,6 +9,10 @@
 //! and not once per line. [`report`] and [`headline`] share these two formulas, which is why
 //! they agree to the last digit.
 
+mod slots;
+#[cfg(test)]
+mod tests;
+
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -16,14 +20,17 @@ use crate::index::Index;
 use crate::market::{PriceProblem, PriceSnapshot};
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity};
 
+pub use slots::Slots;
+
 /// Drift below a millionth of a point is rounding dust of lots, not drift.
 pub const DUST: Percent = Percent::new(Decimal::from_parts(1, 0, 0, false, 6));
 
 /// One per cent: the total times this is what a target's points are multiplied with.
 const ONE_PERCENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 
-/// Marks a line without a holding, or an asset without a place in the snapshot.
-const NOWHERE: u32 = u32::MAX;
+/// Lines whose values a headline keeps between its two passes: more than most indexes have, and
+/// small enough to clear for each.
+const VALUES_KEPT: usize = 32;
 
 /// Why drift cannot be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,103 +95,6 @@ pub struct Headline {
     pub worst: Asset,
 }
 
-/// Where a line's price stands in the snapshot, and its quantity among the holdings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    price: u32,
-    holding: u32,
-}
-
-/// The places of an index's assets in a snapshot, found once per snapshot layout.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Slots {
-    layout: Option<u64>,
-    /// Per line: constituents in their order, then other holdings.
-    places: Box<[Place]>,
-    /// How many holdings there were; each has exactly one line.
-    holdings: usize,
-}
-
-impl Slots {
-    fn new(index: &Index, prices: &PriceSnapshot) -> Self {
-        let constituents = index.definition.constituents.iter().map(|c| c.asset);
-        let foreign = index.foreign_holdings().map(|holding| holding.asset);
-        let places = constituents.chain(foreign).map(|asset| Place {
-            price: prices.slot(asset).unwrap_or(NOWHERE),
-            holding: index
-                .holdings
-                .binary_search_by_key(&asset, |holding| holding.asset)
-                .map_or(NOWHERE, |at| u32::try_from(at).unwrap_or(NOWHERE)),
-        });
-        Self {
-            layout: Some(prices.layout),
-            places: places.collect(),
-            holdings: index.holdings.len(),
-        }
-    }
-
-    /// Whether every place still names the asset that it was found for. An update or a trade
-    /// may keep the number of lines, so the symbols themselves are compared.
-    fn fit(&self, index: &Index, prices: &PriceSnapshot) -> bool {
-        let constituents = &index.definition.constituents;
-        if self.layout != Some(prices.layout)
-            || self.holdings != index.holdings.len()
-            || self.places.len() < constituents.len()
-        {
-            return false;
-        }
-        let (listed, foreign) = self.places.split_at(constituents.len());
-        let priced = |place: &Place, asset| {
-            at(prices.entries(), place.price).is_some_and(|(found, _)| *found == asset)
-        };
-        let mut linked = foreign.len();
-        for (place, constituent) in listed.iter().zip(constituents) {
-            match at(&index.holdings, place.holding) {
-                Some(holding) if holding.asset != constituent.asset => return false,
-                Some(_) => linked += 1,
-                None => {}
-            }
-            if !priced(place, constituent.asset) {
-                return false;
-            }
-        }
-        let still = |place: &Place| {
-            at(&index.holdings, place.holding).is_some_and(|holding| priced(place, holding.asset))
-        };
-        linked == self.holdings && foreign.iter().all(still)
-    }
-
-    /// The lines in order: asset, target and value.
-    fn lines<'a>(
-        &'a self,
-        index: &'a Index,
-        prices: &'a PriceSnapshot,
-    ) -> impl Iterator<Item = Result<Line, DriftError>> + 'a {
-        let constituents = &index.definition.constituents;
-        self.places
-            .iter()
-            .enumerate()
-            .filter_map(move |(i, place)| {
-                let holding = at(&index.holdings, place.holding);
-                let (asset, target) = match constituents.get(i) {
-                    Some(constituent) => (constituent.asset, constituent.target),
-                    None => (holding?.asset, Percent::ZERO),
-                };
-                let quantity = holding.map_or(Quantity::ZERO, |holding| holding.quantity);
-                Some(Line::new(
-                    asset,
-                    target,
-                    quantity,
-                    prices.at_slot(place.price),
-                ))
-            })
-    }
-}
-
-fn at<T>(items: &[T], place: u32) -> Option<&T> {
-    usize::try_from(place).ok().and_then(|at| items.get(at))
-}
-
 /// An asset of an index with its value: a constituent, or a holding with a target of 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -193,29 +103,6 @@ pub(crate) struct Line {
     pub(crate) quantity: Quantity,
     pub(crate) price: Price,
     pub(crate) value: Amount,
-}
-
-impl Line {
-    #[inline]
-    fn new(
-        asset: Asset,
-        target: Percent,
-        quantity: Quantity,
-        price: Result<Price, PriceProblem>,
-    ) -> Result<Self, DriftError> {
-        let price = price.map_err(|problem| DriftError::Price(asset, problem))?;
-        if !price.is_positive() {
-            return Err(DriftError::Price(asset, PriceProblem::Zero));
-        }
-        let value = quantity.value_at(price)?;
-        Ok(Self {
-            asset,
-            target,
-            quantity,
-            price,
-            value,
-        })
-    }
 }
 
 /// An index at given prices: its lines and its value with cash.
@@ -229,17 +116,41 @@ pub(crate) struct Valuation {
 /// Values every line of an index; any asset without a usable price is an error.
 pub(crate) fn value(index: &Index, prices: &PriceSnapshot) -> Result<Valuation, DriftError> {
     let slots = Slots::new(index, prices);
-    let lines = slots
-        .lines(index, prices)
-        .collect::<Result<Vec<_>, DriftError>>()?;
-    let total = lines
-        .iter()
-        .try_fold(index.cash, |sum, line| sum.add(line.value))?;
+    let mut total = index.cash;
+    let mut lines = Vec::with_capacity(slots.len());
+    for at in 0..slots.len() {
+        let (asset, target) = slots.target(index, at).ok_or(DriftError::NoValue)?;
+        let (quantity, price) = quote(&slots, index, prices, at)?;
+        let value = quantity.value_at(price)?;
+        total = total.add(value)?;
+        lines.push(Line {
+            asset,
+            target,
+            quantity,
+            price,
+            value,
+        });
+    }
     if total.is_positive() {
         Ok(Valuation { total, lines })
     } else {
         Err(DriftError::NoValue)
     }
+}
+
+#[inline]
+fn quote(
+    slots: &Slots,
+    index: &Index,
+    prices: &PriceSnapshot,
+    line: usize,
+) -> Result<(Quantity, Price), DriftError> {
+    slots
+        .quote(index, prices, line)
+        .map_err(|problem| match slots.target(index, line) {
+            Some((asset, _)) => DriftError::Price(asset, problem),
+            None => DriftError::NoValue,
+        })
 }
 
 /// What a value has beyond its target share of the total; `share` is one per cent of the total.
@@ -324,26 +235,39 @@ pub fn headline(
     prices: &PriceSnapshot,
     slots: &mut Slots,
 ) -> Result<Headline, DriftError> {
-    if !slots.fit(index, prices) {
-        *slots = Slots::new(index, prices);
-    }
+    slots.refresh(index, prices);
+    let slots = &*slots;
+    let value = |line: usize| -> Result<Amount, DriftError> {
+        let (quantity, price) = quote(slots, index, prices, line)?;
+        Ok(quantity.value_at(price)?)
+    };
+    let mut values = [Amount::ZERO; VALUES_KEPT];
     let mut total = index.cash;
-    for line in slots.lines(index, prices) {
-        total = total.add(line?.value)?;
+    for line in 0..slots.len() {
+        let value = value(line)?;
+        total = total.add(value)?;
+        if let Some(kept) = values.get_mut(line) {
+            *kept = value;
+        }
     }
     if !total.is_positive() {
         return Err(DriftError::NoValue);
     }
     let share = one_percent(total)?;
-    let mut worst: Option<(Decimal, Asset)> = None;
-    for line in slots.lines(index, prices) {
-        let line = line?;
-        let excess = excess(line.value, line.target, share)?.abs();
+    let mut worst: Option<(Decimal, usize)> = None;
+    for line in 0..slots.len() {
+        let value = values
+            .get(line)
+            .map_or_else(|| value(line), |kept| Ok(*kept))?;
+        let constituent = index.definition.constituents.get(line);
+        let target = constituent.map_or(Percent::ZERO, |constituent| constituent.target);
+        let excess = excess(value, target, share)?.abs();
         if worst.is_none_or(|(largest, _)| excess > largest) {
-            worst = Some((excess, line.asset));
+            worst = Some((excess, line));
         }
     }
-    let (largest, worst) = worst.ok_or(DriftError::NoValue)?;
+    let (largest, line) = worst.ok_or(DriftError::NoValue)?;
+    let (worst, _) = slots.target(index, line).ok_or(DriftError::NoValue)?;
     Ok(Headline {
         total_value: total,
         drift: per_cent(largest, total)?,
