@@ -71,7 +71,7 @@ async fn ten_failed_deliveries_disable_and_enabling_resumes_where_it_stopped() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     let id = subscribe(&engine, &caller, &["index.created"]).await;
-    world.receiver.answers.lock().unwrap().extend([500; 30]);
+    world.receiver.answers.lock().unwrap().extend([500; 36]);
     for _ in 0..12 {
         engine.create_index(&caller, crate::testing::halves(Method::None)).await.unwrap();
     }
