@@ -51,23 +51,13 @@ impl Shell {
         EventKey::from_u128(self.ids.next())
     }
 
-    /// The origin of a change that the engine makes by itself.
-    pub(crate) fn system(&self, owner: Option<OwnerId>, by: &str, correlation: EventKey) -> Origin {
-        Origin {
-            owner,
-            by: by.into(),
-            correlation,
-            causation: correlation,
-        }
-    }
-
     /// The origin of a change that a caller makes to an owner's data.
     pub(crate) fn origin(&self, caller: &Caller, owner: Option<OwnerId>) -> Origin {
         let by = match caller.token {
             Some(token) => token.to_string(),
             None => caller.owner.to_string(),
         };
-        self.system(owner, &by, caller.request)
+        Origin::new(owner, &by, caller.request)
     }
 
     pub(crate) fn latest_prices(&self) -> Arc<PriceSnapshot> {
