@@ -19,9 +19,9 @@ use bytes::Bytes;
 use crate::envelope::Recorded;
 use crate::log::Position;
 
-pub(crate) use body::{EventView, SharedWords, check_event, put_number, read_number};
+pub(crate) use body::{EventView, check_event, put_number, read_number};
 pub(crate) use build::{Commit, FrameBuilder};
-pub(crate) use scan::{FoundFrame, find_frames};
+pub(crate) use scan::find_frames;
 
 /// Starts every frame. Not text that a payload is likely to hold.
 pub(crate) const FRAME_MAGIC: [u8; 8] = *b"\xE7KEELFR\x01";
