@@ -117,6 +117,16 @@ impl Disk {
         Ok(())
     }
 
+    /// Occupies a position, so that the next commit there fails.
+    #[cfg(test)]
+    pub(super) fn put_foreign(&self, position: Position) -> Result<(), DiskError> {
+        guarded(|| {
+            self.db
+                .insert(position.to_be_bytes(), b"foreign".as_slice())
+                .map(drop)
+        })
+    }
+
     /// Makes what was put durable.
     pub(super) fn sync(&self) -> Result<(), DiskError> {
         Ok(self.file.sync_data()?)
