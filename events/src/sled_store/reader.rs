@@ -102,42 +102,15 @@ impl Shared {
         shared: &Arc<Self>,
         positions: Vec<Position>,
     ) -> Result<Vec<Recorded>, ReadError> {
-        if let Some(events) = shared
-            .collect(&positions, |position| {
-                shared.cache.get(position).map_or(Err(None), Ok)
-            })
-            .ok()
-        {
+        if let Some(events) = collect(&positions, |position| Ok(shared.cache.get(position)))? {
             return Ok(events);
         }
         let shared = Arc::clone(shared);
-        let read =
-            move || shared.collect(&positions, |position| shared.frame(position).map_err(Some));
-        let result = tokio::task::spawn_blocking(read).await;
-        result
-            .map_err(|error| ReadError::Store(error.to_string()))?
-            .map_err(|error| error.unwrap_or_else(|| ReadError::Store("nothing was read".into())))
-    }
-
-    fn collect(
-        &self,
-        positions: &[Position],
-        frame_of: impl Fn(Position) -> Result<Arc<CachedFrame>, Option<ReadError>>,
-    ) -> Result<Vec<Recorded>, Option<ReadError>> {
-        let mut events = Vec::with_capacity(positions.len());
-        let mut current: Option<Arc<CachedFrame>> = None;
-        for &position in positions {
-            let frame = match current.take() {
-                Some(frame) if frame.holds(position) => frame,
-                _ => frame_of(position)?,
-            };
-            let event = frame
-                .event(position)
-                .map_err(|e| Some(damaged(position, e.to_string())))?;
-            events.push(event);
-            current = Some(frame);
-        }
-        Ok(events)
+        let read = move || collect(&positions, |position| shared.frame(position).map(Some));
+        let events = tokio::task::spawn_blocking(read).await;
+        Ok(events
+            .map_err(|error| ReadError::Store(error.to_string()))??
+            .unwrap_or_default())
     }
 
     fn frame(&self, position: Position) -> Result<Arc<CachedFrame>, ReadError> {
@@ -199,6 +172,29 @@ impl Shared {
         }
         guard(&self.lock).take();
     }
+}
+
+/// The events at `positions`; `None` as soon as a frame is not to be had.
+fn collect(
+    positions: &[Position],
+    frame_of: impl Fn(Position) -> Result<Option<Arc<CachedFrame>>, ReadError>,
+) -> Result<Option<Vec<Recorded>>, ReadError> {
+    let mut events = Vec::with_capacity(positions.len());
+    let mut current: Option<Arc<CachedFrame>> = None;
+    for &position in positions {
+        if !current.as_ref().is_some_and(|frame| frame.holds(position)) {
+            current = frame_of(position)?;
+        }
+        let Some(frame) = &current else {
+            return Ok(None);
+        };
+        events.push(
+            frame
+                .event(position)
+                .map_err(|e| damaged(position, e.to_string()))?,
+        );
+    }
+    Ok(Some(events))
 }
 
 fn damaged(position: Position, detail: String) -> ReadError {

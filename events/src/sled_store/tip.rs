@@ -24,7 +24,7 @@ use crate::log::Head;
 pub(super) const TIP_FILE: &str = "tip";
 
 /// The slots lie in different blocks: one torn write cannot take both.
-const INTENDED_OFFSET: u64 = 4096;
+const INTENDED_OFFSET: u16 = 4096;
 
 const SLOT_MAGIC: [u8; 8] = *b"EVKTIP\x01\n";
 const SLOT_BYTES: usize = 8 + 8 + 32 + 32;
@@ -54,7 +54,7 @@ impl Tip {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let intended_at = bytes.len().min(INTENDED_OFFSET as usize);
+        let intended_at = bytes.len().min(usize::from(INTENDED_OFFSET));
         Ok(Some(Self {
             acknowledged: read_slot(&bytes),
             intended: read_slot(&bytes[intended_at..]),
@@ -153,7 +153,7 @@ impl TipWriter {
 }
 
 fn write_intent(file: &File, head: &Head) -> io::Result<()> {
-    file.write_all_at(&write_slot(head), INTENDED_OFFSET)?;
+    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
     file.sync_data()
 }
 
@@ -163,7 +163,7 @@ pub(super) fn reset(dir: &Path, head: &Head) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     let file = options.open(dir.join(TIP_FILE))?;
     // The acknowledgement last: at every moment one of the slots is whole.
-    file.write_all_at(&write_slot(head), INTENDED_OFFSET)?;
+    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
     file.sync_all()?;
     file.write_all_at(&write_slot(head), 0)?;
     file.sync_all()?;

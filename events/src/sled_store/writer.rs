@@ -116,9 +116,9 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.fail(&error.to_string());
-                group
-                    .into_iter()
-                    .for_each(|job| answer(job, Err(error.clone())));
+                for job in group {
+                    answer(job, Err(error.clone()));
+                }
             }
         }
     }
