@@ -123,9 +123,12 @@ fn share(buy: &Wanted, cash: Amount, cost: Amount) -> Result<Quantity, Arithmeti
     if cost <= cash {
         return Ok(buy.first);
     }
-    let factor = cash.get().checked_div(cost.get());
-    factor
-        .and_then(|factor| factor.checked_mul(buy.first.get()))
+    let (first, cash, cost) = (buy.first.get(), cash.get(), cost.get());
+    // Multiplied first, because the bare factor is rarely a number of 28 digits.
+    first
+        .checked_mul(cash)
+        .and_then(|product| product.checked_div(cost))
+        .or_else(|| cash.checked_div(cost)?.checked_mul(first))
         .map(Quantity::new)
         .ok_or(ArithmeticError)
 }

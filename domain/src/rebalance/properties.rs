@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::drift::{self, Slots};
 use crate::index::{Constituent, Index};
-use crate::plan::InstrumentRules;
+use crate::plan::{InstrumentRules, LineReason};
 use crate::testing::*;
 use crate::values::Percent;
 
@@ -211,10 +211,13 @@ proptest! {
         scenario.lines.iter_mut().for_each(|line| line.3 = 0);
         scenario.max = None;
         let mut world = scenario.world();
+        // A line just below the minimum may pass it when the total shrinks: no oscillation.
+        let skipped = world.plan().skipped;
+        let waits = skipped.iter().any(|line| line.reason == LineReason::BelowMinNotional);
         let before = total(world.state(), &world);
         world.rebalance();
         let lost = before.sub(total(world.state(), &world)).unwrap();
-        if lost < world.state().definition.risk.min_trade_notional {
+        if lost < world.state().definition.risk.min_trade_notional && !waits {
             let plan = world.plan();
             prop_assert!(plan.orders.is_empty(), "{plan:?}");
         }
@@ -227,9 +230,9 @@ proptest! {
         while !world.plan().orders.is_empty() {
             world.rebalance();
             rounds += 1;
-            // A largest trade of 300 carries at most 10 million in the scenarios' steps.
+            // Largest trades take as many rounds as they need; without them it is soon quiet.
             prop_assert!(rounds < 100 || scenario.max.is_some(), "{:?}", world.plan());
-            if rounds > 300 {
+            if rounds == 100 {
                 break;
             }
         }
