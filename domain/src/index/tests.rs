@@ -187,9 +187,11 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
 
 #[test]
 fn a_decoded_name_is_held_to_the_same_rules_as_a_parsed_one() {
+    let config = bincode::config::standard();
     for name in ["", " padded ", "line\nbreak", &"x".repeat(101)] {
+        let bytes = bincode::serde::encode_to_vec(name, config).unwrap();
         let mut definition = definition(&HALVES);
-        definition.name = serde_json::from_value(serde_json::json!(name)).unwrap();
+        (definition.name, _) = bincode::serde::decode_from_slice(&bytes, config).unwrap();
         let refused = definition.validated();
         assert!(
             matches!(refused, Err(DefinitionError::Limit { field: "name", .. })),
