@@ -146,14 +146,20 @@ fn a_life() -> World {
     world
 }
 
-fn other_events() -> Vec<Event> {
-    let reason = || Text::required("because").unwrap();
-    let target = || Target {
+fn reason() -> Text<300> {
+    Text::required("because").unwrap()
+}
+
+fn target() -> Target {
+    Target {
         url: Text::required("https://example.com/hook").unwrap(),
         events: Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap(),
         description: Text::required("the ledger").unwrap(),
-    };
-    let market = [
+    }
+}
+
+fn market_events() -> Vec<MarketEvent> {
+    vec![
         MarketEvent::PricesRecorded(PricesRecorded {
             source: Source::Http,
             at: T0,
@@ -168,8 +174,11 @@ fn other_events() -> Vec<Event> {
             seen: price("2"),
             at: T0,
         }),
-    ];
-    let jobs = [
+    ]
+}
+
+fn job_events() -> Vec<JobEvent> {
+    vec![
         JobEvent::Scheduled(JobScheduled {
             name: Text::required("drift-monitor").unwrap(),
             schedule: Text::required("*/5 * * * *").unwrap(),
@@ -190,8 +199,11 @@ fn other_events() -> Vec<Event> {
             duration_ms: 12,
             at: hours(1),
         }),
-    ];
-    let access = [
+    ]
+}
+
+fn access_events() -> Vec<AccessEvent> {
+    vec![
         AccessEvent::OwnerCreated(OwnerCreated {
             owner: OwnerId::from_u128(1),
             name: Text::required("Ada").unwrap(),
@@ -208,8 +220,11 @@ fn other_events() -> Vec<Event> {
             token_id: TokenId::from_u128(1),
             at: T0,
         }),
-    ];
-    let webhook = [
+    ]
+}
+
+fn webhook_events() -> Vec<WebhookEvent> {
+    vec![
         WebhookEvent::Created(WebhookCreated {
             webhook_id: WebhookId::from_u128(5),
             owner: OwnerId::from_u128(1),
@@ -261,11 +276,14 @@ fn other_events() -> Vec<Event> {
             at: T0,
         }),
         WebhookEvent::Deleted(WebhookDeleted { at: T0 }),
-    ];
-    let market = market.into_iter().map(Event::Market);
-    let jobs = jobs.into_iter().map(Event::Job);
-    let access = access.into_iter().map(Event::Access);
-    let webhook = webhook.into_iter().map(Event::Webhook);
+    ]
+}
+
+fn other_events() -> Vec<Event> {
+    let market = market_events().into_iter().map(Event::Market);
+    let jobs = job_events().into_iter().map(Event::Job);
+    let access = access_events().into_iter().map(Event::Access);
+    let webhook = webhook_events().into_iter().map(Event::Webhook);
     market.chain(jobs).chain(access).chain(webhook).collect()
 }
 

@@ -134,12 +134,11 @@ fn take(world: &mut World, step: &Step) {
                 world.start(trigger);
             }
         }
-        Step::Start => {
+        Step::Start
             if world.state().rebalance.is_none()
-                && crate::drift::report(world.state(), &world.prices).is_ok()
-            {
-                world.start(crate::rebalance::Trigger::Manual);
-            }
+                && crate::drift::report(world.state(), &world.prices).is_ok() =>
+        {
+            world.start(crate::rebalance::Trigger::Manual);
         }
         Step::Report(kind) if world.state().rebalance.is_some() => {
             let order = world.open();

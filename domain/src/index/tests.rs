@@ -222,7 +222,7 @@ fn only_cash_is_due_for_investment() {
 
 #[test]
 fn pause_and_resume_follow_each_other() {
-    let mut world = given(definition(&HALVES));
+    let world = given(definition(&HALVES));
     let refusal = |status, action| IndexRefusal::Status { status, action };
     world.then_refused(IndexCommand::Pause, &refusal(Status::Pending, "pausing"));
     world.then_refused(IndexCommand::Resume, &refusal(Status::Pending, "resuming"));

@@ -105,8 +105,8 @@ impl Scenario {
             .rules(self.rules())
             .cash(&Decimal::new(self.cash_cents.into(), 2).to_string());
         let mut prices = Vec::new();
-        let priced = self.lines.iter().map(|line| (line.1, line.2));
-        for (at, (cents, held)) in priced.chain(self.foreign).enumerate() {
+        let held = self.lines.iter().map(|line| (line.1, line.2));
+        for (at, (cents, held)) in held.chain(self.foreign).enumerate() {
             if held > 0 {
                 world = world.holding(&symbol(at), &Decimal::new(held.into(), 3).to_string());
             }

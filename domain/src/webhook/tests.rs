@@ -88,8 +88,8 @@ fn fail_delivery(webhook: &mut Option<Webhook>, position: u64) -> Vec<WebhookEve
         .collect()
 }
 
-fn disabled(webhook: &Option<Webhook>) -> Option<&str> {
-    let webhook = webhook.as_ref().unwrap();
+fn disabled(webhook: Option<&Webhook>) -> Option<&str> {
+    let webhook = webhook.unwrap();
     assert_eq!(webhook.enabled, webhook.disabled_reason.is_none());
     webhook.disabled_reason.as_ref().map(Text::as_str)
 }
@@ -207,7 +207,7 @@ fn the_tenth_failed_delivery_in_a_row_disables_in_the_same_batch() {
     let mut webhook = given();
     for position in 101..110 {
         fail_delivery(&mut webhook, position);
-        assert_eq!(disabled(&webhook), None);
+        assert_eq!(disabled(webhook.as_ref()), None);
     }
     when(&mut webhook, attempt(110, 1, None));
     when(&mut webhook, attempt(110, 2, None));
@@ -216,7 +216,10 @@ fn the_tenth_failed_delivery_in_a_row_disables_in_the_same_batch() {
         events.as_slice(),
         [WebhookEvent::DeliveryFailed(_), WebhookEvent::Disabled(_)]
     ));
-    assert_eq!(disabled(&webhook), Some("10 deliveries failed in a row"));
+    assert_eq!(
+        disabled(webhook.as_ref()),
+        Some("10 deliveries failed in a row")
+    );
 }
 
 #[test]
@@ -227,7 +230,10 @@ fn status_410_ends_the_delivery_and_disables_at_once() {
         events.as_slice(),
         [WebhookEvent::DeliveryFailed(_), WebhookEvent::Disabled(_)]
     ));
-    assert_eq!(disabled(&webhook), Some("the receiver answered 410 (gone)"));
+    assert_eq!(
+        disabled(webhook.as_ref()),
+        Some("the receiver answered 410 (gone)")
+    );
     let refused = decide(webhook.as_ref(), attempt(102, 1, Some(200)), T0);
     assert_eq!(refused, Err(WebhookRefusal::NotOpen));
 }
@@ -238,7 +244,7 @@ fn enabling_starts_over_from_a_position() {
     when(&mut webhook, attempt(101, 1, None));
     when(&mut webhook, attempt(103, 1, Some(410)));
     when(&mut webhook, WebhookCommand::Enable { after: 500 });
-    assert_eq!(disabled(&webhook), None);
+    assert_eq!(disabled(webhook.as_ref()), None);
     let state = webhook.as_ref().unwrap();
     assert_eq!((state.low_water, state.failure_count), (500, 0));
     assert!(state.retrying.is_empty() && state.ended_ahead.is_empty());
@@ -258,22 +264,22 @@ fn deliveries_end_in_any_order_and_each_once() {
     };
     when(&mut webhook, report(105, 100));
     when(&mut webhook, report(103, 100));
-    let ended = |webhook: &Option<Webhook>| {
-        let webhook = webhook.as_ref().unwrap();
+    let ended = |webhook: Option<&Webhook>| {
+        let webhook = webhook.unwrap();
         (
             webhook.low_water,
             webhook.ended_ahead.iter().copied().collect::<Vec<_>>(),
         )
     };
-    assert_eq!(ended(&webhook), (100, vec![103, 105]));
+    assert_eq!(ended(webhook.as_ref()), (100, vec![103, 105]));
     for position in [90, 100, 103, 105] {
         let refused = decide(webhook.as_ref(), report(position, 100), T0);
         assert_eq!(refused, Err(WebhookRefusal::NotOpen), "{position}");
     }
     when(&mut webhook, report(101, 104));
-    assert_eq!(ended(&webhook), (104, vec![105]));
+    assert_eq!(ended(webhook.as_ref()), (104, vec![105]));
     when(&mut webhook, WebhookCommand::Checkpoint { low_water: 200 });
-    assert_eq!(ended(&webhook), (200, vec![]));
+    assert_eq!(ended(webhook.as_ref()), (200, vec![]));
     // A place is never given back.
     assert!(when(&mut webhook, WebhookCommand::Checkpoint { low_water: 150 }).is_empty());
 }
