@@ -148,6 +148,7 @@ pub fn plan(
             }
             Side::Buy => buys.push(Wanted {
                 order: sized.order,
+                first: sized.order.quantity,
                 limits,
             }),
         }
@@ -156,13 +157,16 @@ pub fn plan(
     sort_largest_first(&mut buys, |buy| &buy.order);
     let funded = fund(&buys, spendable(index, cash, total)?)?;
     let short = funded.shortfall > rounding;
+    let mut orders = Vec::with_capacity(buys.len());
     for (buy, order) in buys.iter().zip(funded.orders) {
         let whole = order.is_some_and(|order| order.quantity >= buy.order.quantity);
         if order.is_none() || (short && !whole) {
             plan.note(buy.order.asset, LineReason::TrimmedToCash);
         }
-        plan.orders.extend(order);
+        orders.extend(order);
     }
+    sort_largest_first(&mut orders, |order| order);
+    plan.orders.append(&mut orders);
     Ok(plan)
 }
 
@@ -197,7 +201,7 @@ pub(crate) fn spendable(
 }
 
 /// Largest notional first, then by asset, so that the same input always gives the same plan.
-pub(crate) fn sort_largest_first<T>(items: &mut [T], order: impl Fn(&T) -> &PlannedOrder) {
+fn sort_largest_first<T>(items: &mut [T], order: impl Fn(&T) -> &PlannedOrder) {
     items.sort_by(|a, b| {
         let (a, b) = (order(a), order(b));
         b.notional.cmp(&a.notional).then(a.asset.cmp(&b.asset))
