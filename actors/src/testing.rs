@@ -25,7 +25,7 @@ use evenkeel_domain::values::{
 };
 use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::{EventLog, MemoryLog};
-use evenkeel_snapshots::{Snapshot, SnapshotError, SnapshotStore};
+use evenkeel_snapshots::{MemorySnapshots, SnapshotStore};
 use tokio::sync::watch;
 
 use crate::Engine;
@@ -452,39 +452,5 @@ impl Drive for Engine {
         self.run_job(&owner(1), "drift-monitor", true)
             .await
             .expect("the cycle runs")
-    }
-}
-
-/// Snapshots in memory. TEMPORARY until the store lands.
-#[derive(Debug, Default)]
-pub(crate) struct MemorySnapshots(Mutex<HashMap<String, Snapshot>>);
-impl MemorySnapshots {
-    fn new() -> Self {
-        Self::default()
-    }
-}
-#[async_trait]
-impl SnapshotStore for MemorySnapshots {
-    async fn load(&self, stream: &str, schema: u16) -> Option<Snapshot> {
-        self.0
-            .lock()
-            .unwrap()
-            .get(stream)
-            .filter(|s| s.schema == schema)
-            .cloned()
-    }
-    async fn save(&self, stream: &str, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        self.0.lock().unwrap().insert(stream.to_owned(), snapshot);
-        Ok(())
-    }
-    async fn forget(&self, stream: &str) -> Result<(), SnapshotError> {
-        self.0.lock().unwrap().remove(stream);
-        Ok(())
-    }
-    fn discarded(&self) -> u64 {
-        0
-    }
-    async fn close(&self) -> Result<(), SnapshotError> {
-        Ok(())
     }
 }

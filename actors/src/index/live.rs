@@ -248,7 +248,12 @@ impl Live {
             self.count(event);
         }
         self.publish(&events);
-        if self.version - self.snapshot_version >= self.shell.settings.snapshot_every {
+        if self
+            .shell
+            .settings
+            .snapshots
+            .due(self.version, self.snapshot_version)
+        {
             self.save_snapshot().await;
         }
         Ok(())

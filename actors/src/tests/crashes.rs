@@ -3,6 +3,8 @@
 use evenkeel_domain::index::Method;
 use evenkeel_domain::rebalance::RebalanceStatus;
 
+use evenkeel_snapshots::SnapshotPolicy;
+
 use crate::ports::{Venue, VenueAccount};
 use crate::testing::{Drive, Fault, World, owner};
 
@@ -98,9 +100,9 @@ async fn an_order_that_was_sent_before_a_crash_is_asked_for_and_not_sent_again()
 
 #[tokio::test]
 async fn a_restart_changes_nothing_with_and_without_snapshots() {
-    for snapshot_every in [1, 1_000_000] {
+    for every_events in [1, 1_000_000] {
         let mut world = World::new();
-        world.settings.snapshot_every = snapshot_every;
+        world.settings.snapshots = SnapshotPolicy { every_events };
         let caller = owner(1);
         let engine = world.engine().await;
         let id = engine.funded(&caller, Method::Drift).await;
