@@ -8,7 +8,7 @@ use crate::index::{
 use crate::market::PriceSnapshot;
 use crate::plan::{self, InstrumentRules};
 use crate::rebalance::Trigger;
-use crate::values::{Asset, Percent, Span, Timestamp};
+use crate::values::{ArithmeticError, Asset, Percent, Span, Timestamp};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,12 +161,19 @@ fn due(
     let Some(trigger) = trigger else {
         return Ok(Verdict::Quiet);
     };
-    let plan = plan::plan(index, prices, rules)?;
-    Ok(if plan.orders.is_empty() {
-        Verdict::Quiet
-    } else {
-        Verdict::Rebalance(trigger)
-    })
+    if is_below_minimum(index, headline)? || plan::plan(index, prices, rules)?.orders.is_empty() {
+        return Ok(Verdict::Quiet);
+    }
+    Ok(Verdict::Rebalance(trigger))
+}
+
+/// Whether even the line that is furthest off would be no trade. Saves the plan of an index that
+/// is on target while its interval has passed, in every cycle anew.
+fn is_below_minimum(index: &Index, headline: &Headline) -> Result<bool, ArithmeticError> {
+    let largest = headline.total_value.percent(headline.drift)?;
+    // Drift is rounded: a little more than it says keeps the plan the judge of equality.
+    let largest = largest.add(largest.percent(DUST)?)?;
+    Ok(largest < index.definition.risk.min_trade_notional)
 }
 
 /// What the method alone says. An index that was never rebalanced waited long enough.

@@ -223,3 +223,17 @@ fn numbers_that_do_not_fit_trade_nothing() {
         Verdict::Skipped(SkipReason::Arithmetic)
     );
 }
+
+#[test]
+fn a_trade_of_exactly_the_minimum_is_one() {
+    // A third of a point of 300 is 1: the drift has no end, the trade does.
+    for (min, verdict) in [("1", INTERVAL), ("1.000000000001", Verdict::Quiet)] {
+        let mut definition = halves(Method::Hybrid);
+        definition.risk.min_trade_notional = amount(min);
+        let mut world = given(definition)
+            .holding("AAA", "151")
+            .holding("BBB", "149")
+            .prices(1, &[("AAA", "1"), ("BBB", "1")]);
+        assert_eq!(world.check().verdict, verdict, "{min}");
+    }
+}

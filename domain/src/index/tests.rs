@@ -221,6 +221,15 @@ fn only_cash_is_due_for_investment() {
 }
 
 #[test]
+fn an_investment_is_no_longer_due_when_its_cash_is_withdrawn() {
+    let mut world = given(definition(&HALVES)).cash("10");
+    world.when(withdraw(90, cash("4")));
+    assert!(world.state().investment_due);
+    world.when(withdraw(91, cash("6")));
+    assert!(!world.state().investment_due);
+}
+
+#[test]
 fn pause_and_resume_follow_each_other() {
     let world = given(definition(&HALVES));
     let refusal = |status, action| IndexRefusal::Status { status, action };
