@@ -316,8 +316,8 @@ fn main() {
     }
     let rest: [fn(&Runtime) -> Vec<Figure>; 3] = [concurrent_writers, replays, stream_reads];
     for figures in rest {
-        figures(&runtime)
-            .iter()
-            .for_each(|figure| figure.print(json));
+        for figure in figures(&runtime) {
+            figure.print(json);
+        }
     }
 }

@@ -46,13 +46,14 @@ impl DirLock {
         Ok(lock)
     }
 
-    /// What stood in the file: nothing after an orderly close, else the pid of a lost process.
-    pub(super) fn found(&self) -> &[u8] {
-        &self.found
+    /// Whether the file holds what this program leaves there: nothing after an orderly close,
+    /// a pid after a crash, also one between taking the lock and removing the seal.
+    pub(super) fn found_is_plausible(&self) -> bool {
+        self.found.iter().all(u8::is_ascii_digit)
     }
 
-    /// Leaves the file as an orderly close does: empty.
-    pub(super) fn release_empty(mut self) -> io::Result<()> {
+    /// Says that nobody is in here any more, still holding the lock: an orderly close seals next.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
         self.write(&[])
     }
 

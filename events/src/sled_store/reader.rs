@@ -153,10 +153,11 @@ impl Shared {
         if let Some(disk) = self.take_disk() {
             disk.close().map_err(|e| store(&e))?;
             if self.failure.get().is_none() {
-                seal::write(&self.dir).map_err(|e| store(&e))?;
-                if let Some(lock) = guard(&self.lock).take() {
-                    lock.release_empty().map_err(|e| store(&e))?;
+                // Cleared before sealing: a seal beside a foreign lock would be a finding.
+                if let Some(lock) = guard(&self.lock).as_mut() {
+                    lock.clear().map_err(|e| store(&e))?;
                 }
+                seal::write(&self.dir).map_err(|e| store(&e))?;
             }
         }
         guard(&self.lock).take();

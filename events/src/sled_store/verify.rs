@@ -129,14 +129,14 @@ pub fn verify(
         )));
     }
     let lock = DirLock::take(dir)?;
-    let report = verify_locked(dir, lock.found(), check);
+    let report = verify_locked(dir, lock.found_is_plausible(), check);
     lock.release_as_found()?;
     report
 }
 
 fn verify_locked(
     dir: &Path,
-    lock_found: &[u8],
+    lock_is_plausible: bool,
     check: Option<EventCheck<'_>>,
 ) -> Result<VerifyReport, VerifyError> {
     let head = Head {
@@ -155,7 +155,7 @@ fn verify_locked(
     check_marker(dir, &mut report)?;
     let tip = check_tip(dir, &mut report)?;
     let seal = seal::read(dir)?;
-    check_seal(dir, &seal, lock_found, &mut report)?;
+    check_seal(dir, &seal, lock_is_plausible, &mut report)?;
     match (tip, report.is_clean()) {
         (Some(tip), true) if report.sealed => {
             seal::remove(dir)?;
@@ -213,7 +213,7 @@ fn check_tip(dir: &Path, report: &mut VerifyReport) -> Result<Option<Tip>, Verif
 fn check_seal(
     dir: &Path,
     seal: &Found,
-    lock_found: &[u8],
+    lock_is_plausible: bool,
     report: &mut VerifyReport,
 ) -> Result<(), VerifyError> {
     match seal {
@@ -227,10 +227,10 @@ fn check_seal(
             }
         }
     }
-    if !lock_found.is_empty() {
+    if !lock_is_plausible {
         report.find(
             1,
-            format!("{LOCK_FILE}: the lock of a closed log is not empty"),
+            format!("{LOCK_FILE}: the lock holds something that is no pid"),
         );
     }
     Ok(())
