@@ -8,7 +8,7 @@ use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::values::{Asset, EventKey, OwnerId, Timestamp};
 use evenkeel_events::Position;
 use evenkeel_snapshots::SnapshotStore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access::AccessBook;
 use crate::directory::{Directory, Universe, WebhookBook};
@@ -36,6 +36,9 @@ pub(crate) struct Shell {
     pub(crate) access: AccessBook,
     pub(crate) universe: Universe,
     pub(crate) handles: Handles,
+    /// Checks that have something to append, at once: a cycle that finds news in every index
+    /// must not hold all of it in memory.
+    pub(crate) follow_ups: Semaphore,
     /// The newest prices; the market actor writes, everybody reads.
     pub(crate) prices: watch::Sender<Arc<PriceSnapshot>>,
     /// Where the dispatcher of this process began.
