@@ -12,7 +12,31 @@
 //!     └─ Webhook whk_…    own place in the log, retries, failure count
 //! ```
 
+mod access;
+pub mod catalogue;
+mod cycle;
+mod directory;
+mod dispatcher;
 pub mod engine;
+mod ids;
+mod index;
+mod indexes;
+pub mod journal;
+mod market;
 pub mod ports;
+mod recovery;
+mod root;
+mod saga;
+mod scheduler;
+mod shell;
+pub mod streams;
+mod tally;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod webhook;
+mod webhooks;
 
 pub use engine::{Engine, EngineError};
+pub use ids::uuid_v7;

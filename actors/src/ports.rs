@@ -7,7 +7,7 @@ use evenkeel_domain::market::Source;
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::{Fill, Order, Reason};
 use evenkeel_domain::values::{
-    Amount, Asset, IndexId, Price, Quantity, Timestamp, TransferId, WebhookId,
+    Amount, Asset, IndexId, Percent, Price, Quantity, Timestamp, TransferId, WebhookId,
 };
 use evenkeel_domain::webhook::AttemptResult;
 
@@ -145,6 +145,14 @@ pub trait Venue: Send + Sync + 'static {
     /// What the venue demands in an instrument, and what it charges.
     fn rules(&self, asset: Asset) -> InstrumentRules;
 }
+
+/// For an index whose venue is gone: with no lot nothing can be planned, so nothing is traded.
+pub const NO_RULES: InstrumentRules = InstrumentRules {
+    lot_step: Quantity::ZERO,
+    min_notional: Amount::ZERO,
+    fee: Percent::ZERO,
+    slippage: Percent::ZERO,
+};
 
 /// A message on its way to a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]

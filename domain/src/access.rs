@@ -1,6 +1,6 @@
 //! Owners and their tokens. The log holds hashes of tokens, never tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -170,12 +170,76 @@ pub fn decide(
     command: AccessCommand,
     now: Timestamp,
 ) -> Result<Vec<AccessEvent>, AccessRefusal> {
-    let _ = (owner, command, now);
-    unimplemented!()
+    let event = match (owner, command) {
+        (Some(_), AccessCommand::CreateOwner { .. }) => return Err(AccessRefusal::OwnerExists),
+        (None, AccessCommand::CreateOwner { owner, name }) => {
+            AccessEvent::OwnerCreated(OwnerCreated {
+                owner,
+                name,
+                at: now,
+            })
+        }
+        (None, AccessCommand::IssueToken { .. } | AccessCommand::RevokeToken { .. }) => {
+            return Err(AccessRefusal::OwnerNotFound);
+        }
+        (
+            Some(owner),
+            AccessCommand::IssueToken {
+                token_id,
+                name,
+                hash,
+                scopes,
+            },
+        ) => {
+            let scopes: Vec<Scope> = BTreeSet::from_iter(scopes).into_iter().collect();
+            if scopes.is_empty() {
+                return Err(AccessRefusal::NoScopes);
+            }
+            if owner.tokens.len() >= TOKENS_MAX {
+                return Err(AccessRefusal::TooManyTokens);
+            }
+            AccessEvent::TokenIssued(TokenIssued {
+                token_id,
+                name,
+                hash,
+                scopes,
+                at: now,
+            })
+        }
+        (Some(owner), AccessCommand::RevokeToken { token_id }) => {
+            if !owner.tokens.contains_key(&token_id) {
+                return Err(AccessRefusal::TokenNotFound);
+            }
+            AccessEvent::TokenRevoked(TokenRevoked { token_id, at: now })
+        }
+    };
+    Ok(vec![event])
 }
 
 /// Adopts an event.
 pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
-    let _ = (owner, event);
-    unimplemented!()
+    match (owner, event) {
+        (owner @ None, AccessEvent::OwnerCreated(e)) => {
+            *owner = Some(Owner {
+                owner: e.owner,
+                name: e.name.clone(),
+                tokens: BTreeMap::new(),
+                created_at: e.at,
+            });
+        }
+        (Some(owner), AccessEvent::TokenIssued(e)) => {
+            let token = Token {
+                name: e.name.clone(),
+                hash: e.hash,
+                scopes: e.scopes.clone(),
+                issued_at: e.at,
+            };
+            owner.tokens.insert(e.token_id, token);
+        }
+        (Some(owner), AccessEvent::TokenRevoked(e)) => {
+            owner.tokens.remove(&e.token_id);
+        }
+        (Some(_), AccessEvent::OwnerCreated(_))
+        | (None, AccessEvent::TokenIssued(_) | AccessEvent::TokenRevoked(_)) => {}
+    }
 }

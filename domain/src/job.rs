@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::ScheduleError;
+use crate::schedule::{Schedule, ScheduleError};
 use crate::values::{RunId, Text, Timestamp};
 
 /// The job that checks drift.
@@ -148,20 +148,82 @@ pub fn decide(
     command: JobCommand,
     now: Timestamp,
 ) -> Result<Vec<JobEvent>, JobRefusal> {
-    let _ = (job, command, now);
-    unimplemented!()
+    match command {
+        JobCommand::Schedule {
+            name,
+            schedule,
+            timezone,
+            enabled,
+        } => {
+            let scheduled = JobScheduled {
+                name,
+                schedule,
+                timezone,
+                enabled,
+                at: now,
+            };
+            if job.is_some_and(|job| job.is_scheduled_as(&scheduled)) {
+                return Ok(Vec::new());
+            }
+            Schedule::new(
+                scheduled.schedule.as_str(),
+                scheduled.timezone.as_str(),
+                now,
+            )?;
+            Ok(vec![JobEvent::Scheduled(scheduled)])
+        }
+        JobCommand::CompleteRun(run) => match job {
+            Some(_) => Ok(vec![JobEvent::RunCompleted(run)]),
+            None => Err(JobRefusal::NotFound),
+        },
+    }
 }
 
 /// Adopts an event.
 pub fn apply(job: &mut Option<Job>, event: &JobEvent) {
-    let _ = (job, event);
-    unimplemented!()
+    match (job, event) {
+        (Some(job), JobEvent::Scheduled(e)) => {
+            job.schedule = e.schedule.clone();
+            job.timezone = e.timezone.clone();
+            job.enabled = e.enabled;
+            job.scheduled_at = e.at;
+        }
+        (job @ None, JobEvent::Scheduled(e)) => {
+            *job = Some(Job {
+                name: e.name.clone(),
+                schedule: e.schedule.clone(),
+                timezone: e.timezone.clone(),
+                enabled: e.enabled,
+                scheduled_at: e.at,
+                last_run: None,
+                runs: 0,
+            });
+        }
+        (Some(job), JobEvent::RunCompleted(e)) => {
+            job.runs = job.runs.saturating_add(1);
+            job.last_run = Some(e.clone());
+        }
+        (None, JobEvent::RunCompleted(_)) => {}
+    }
 }
 
 impl Job {
+    fn is_scheduled_as(&self, scheduled: &JobScheduled) -> bool {
+        self.schedule == scheduled.schedule
+            && self.timezone == scheduled.timezone
+            && self.enabled == scheduled.enabled
+    }
+
     /// Whether a time came after the last run (or the last change) and up to `now`.
     pub fn missed(&self, now: Timestamp) -> bool {
-        let _ = now;
-        unimplemented!()
+        let ran_at = self.last_run.as_ref().map(|run| run.started_at);
+        let since = self.scheduled_at.max(ran_at.unwrap_or(self.scheduled_at));
+        let (pattern, timezone) = (self.schedule.as_str(), self.timezone.as_str());
+        // Searched from `since`, a schedule that has come once and never will again still counts.
+        self.enabled
+            && Schedule::new(pattern, timezone, since)
+                .ok()
+                .and_then(|schedule| schedule.next_after(since))
+                .is_some_and(|due| due <= now)
     }
 }

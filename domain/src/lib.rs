@@ -17,6 +17,8 @@ pub mod market;
 pub mod plan;
 pub mod rebalance;
 pub mod schedule;
+#[cfg(test)]
+mod testing;
 pub mod values;
 pub mod webhook;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::values::{Asset, Percent, Price, Span, Timestamp};
@@ -180,16 +181,103 @@ impl PriceSnapshot {
 /// moves more than `max_jump` per cent against the last accepted one is held, unless the
 /// operator confirms it or an earlier held price at least `confirm_after` before lies within
 /// `max_jump` per cent of it.
+///
+/// A price that is older than the last accepted one of its asset came out of order and is left
+/// out. Of an asset that is given twice the last price counts.
 pub fn decide(market: &Market, command: &RecordPrices, guard: &PriceGuard) -> Vec<MarketEvent> {
-    let _ = (market, command, guard);
-    unimplemented!()
+    let given: BTreeMap<Asset, Price> = command.prices.iter().copied().collect();
+    let mut accepted = Vec::with_capacity(given.len());
+    let mut held = Vec::new();
+    for (asset, price) in given {
+        match judge(market.quotes.get(&asset), price, command, guard) {
+            Judgement::Accept => accepted.push((asset, price)),
+            Judgement::Hold(last) => held.push(MarketEvent::PriceHeld(PriceHeld {
+                asset,
+                accepted: last,
+                seen: price,
+                at: command.at,
+            })),
+            Judgement::Ignore => {}
+        }
+    }
+    let recorded = accepted.chunks(PRICES_PER_EVENT_MAX).map(|prices| {
+        MarketEvent::PricesRecorded(PricesRecorded {
+            source: command.source,
+            at: command.at,
+            prices: prices.to_vec(),
+        })
+    });
+    recorded.chain(held).collect()
+}
+
+/// What becomes of one price.
+enum Judgement {
+    Accept,
+    /// Held back; the last accepted price stays.
+    Hold(Price),
+    /// Out of order, not a price, or held already.
+    Ignore,
+}
+
+fn judge(
+    quote: Option<&Quote>,
+    price: Price,
+    command: &RecordPrices,
+    guard: &PriceGuard,
+) -> Judgement {
+    if !price.is_positive() {
+        return Judgement::Ignore;
+    }
+    let Some(quote) = quote else {
+        return Judgement::Accept;
+    };
+    if command.at < quote.at {
+        return Judgement::Ignore;
+    }
+    if command.confirm || is_within(quote.price, price, guard.max_jump) {
+        return Judgement::Accept;
+    }
+    match quote.held {
+        Some((_, since)) if command.at < since => Judgement::Ignore,
+        Some((candidate, since)) if is_within(candidate, price, guard.max_jump) => {
+            if command.at >= since.plus(guard.confirm_after) {
+                Judgement::Accept
+            } else {
+                Judgement::Ignore
+            }
+        }
+        _ => Judgement::Hold(quote.price),
+    }
+}
+
+/// Whether a price lies within `jump` per cent of another. Numbers that do not fit are a jump.
+fn is_within(from: Price, to: Price, jump: Percent) -> bool {
+    let moved = to.get().checked_sub(from.get());
+    let moved = moved.and_then(|moved| moved.abs().checked_mul(Decimal::ONE_HUNDRED));
+    let allowed = from.get().checked_mul(jump.get());
+    matches!((moved, allowed), (Some(moved), Some(allowed)) if moved <= allowed)
 }
 
 impl Market {
     /// Adopts an event.
     pub fn apply(&mut self, event: &MarketEvent) {
-        let _ = event;
-        unimplemented!()
+        match event {
+            MarketEvent::PricesRecorded(e) => {
+                for (asset, price) in &e.prices {
+                    let quote = Quote {
+                        price: *price,
+                        at: e.at,
+                        held: None,
+                    };
+                    self.quotes.insert(*asset, quote);
+                }
+            }
+            MarketEvent::PriceHeld(e) => {
+                if let Some(quote) = self.quotes.get_mut(&e.asset) {
+                    quote.held = Some((e.seen, e.at));
+                }
+            }
+        }
     }
 
     /// What a cycle sees at `now` of one asset: the accepted price, or `Jump`, `Stale`, `Missing`.
@@ -199,7 +287,13 @@ impl Market {
         guard: &PriceGuard,
         now: Timestamp,
     ) -> Result<Price, PriceProblem> {
-        let _ = (asset, guard, now);
-        unimplemented!()
+        let quote = self.quotes.get(&asset).ok_or(PriceProblem::Missing)?;
+        if quote.held.is_some() {
+            Err(PriceProblem::Jump)
+        } else if now.since(quote.at) > guard.max_age {
+            Err(PriceProblem::Stale)
+        } else {
+            Ok(quote.price)
+        }
     }
 }

@@ -4,7 +4,24 @@
 
 use std::fmt;
 
-use crate::values::Timestamp;
+use croner::parser::{CronParser, Seconds, Year};
+
+use crate::values::{Span, Timestamp};
+
+/// A schedule comes within eight years: the longest gap between two 29ths of February.
+const SEARCH_MAX: Span = Span::from_hours(8 * 366 * 24);
+
+/// The five fields with the number of their values. Days of a month vary; 31 is the most.
+const FIELDS: [(&str, u32); 5] = [
+    ("minute", 60),
+    ("hour", 24),
+    ("day", 31),
+    ("month", 12),
+    ("weekday", 7),
+];
+
+/// Most characters of a refused text that are shown.
+const SHOWN_MAX: usize = 100;
 
 /// A cron expression in a time zone that comes at least once in the next years.
 #[derive(Clone)]
@@ -38,14 +55,40 @@ pub enum ScheduleError {
 impl Schedule {
     /// A schedule; `now` is where the search for its next time begins.
     pub fn new(pattern: &str, timezone: &str, now: Timestamp) -> Result<Self, ScheduleError> {
-        let _ = (pattern, timezone, now);
-        unimplemented!()
+        let syntax = |detail: String| ScheduleError::Syntax {
+            pattern: shown(pattern),
+            detail,
+        };
+        // Names such as `@daily` are one field: they are refused with the fields that are meant.
+        let fields = pattern.split_whitespace().count();
+        if fields != FIELDS.len() {
+            return Err(syntax(format!("{fields} fields were given")));
+        }
+        let cron = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build()
+            .parse(pattern)
+            .map_err(|error| syntax(error.to_string()))?;
+        let timezone = timezone
+            .parse()
+            .map_err(|_| ScheduleError::Timezone(shown(timezone)))?;
+        let schedule = Self {
+            pattern: pattern.trim().to_owned(),
+            cron,
+            timezone,
+        };
+        match schedule.next_after(now) {
+            Some(next) if next.since(now) <= SEARCH_MAX => Ok(schedule),
+            _ => Err(ScheduleError::Never(shown(pattern))),
+        }
     }
 
     /// The first time strictly after `after`; none when it never comes.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let _ = (after, &self.cron, self.timezone);
-        unimplemented!()
+        let local = after.to_datetime().with_timezone(&self.timezone);
+        let next = self.cron.find_next_occurrence(&local, false).ok()?;
+        Some(Timestamp::from(next.to_utc()))
     }
 
     /// The expression.
@@ -60,8 +103,28 @@ impl Schedule {
 
     /// A step that does not divide its field (`*/90`) means something else than it seems.
     pub fn warning(&self) -> Option<String> {
-        unimplemented!()
+        let fields = self.pattern.split_whitespace().zip(FIELDS);
+        fields
+            .flat_map(|(field, (name, size))| field.split(',').map(move |part| (part, name, size)))
+            .find_map(|(part, name, size)| uneven(part, name, size))
     }
+}
+
+/// What a step means that does not divide its field.
+fn uneven(part: &str, name: &str, size: u32) -> Option<String> {
+    let step: u32 = part.strip_prefix("*/")?.parse().ok()?;
+    if step == 0 || size.is_multiple_of(step) {
+        return None;
+    }
+    Some(if step >= size {
+        format!("{part} is longer than the {name} field ({size}): it comes once per {name} cycle")
+    } else {
+        format!("{part} does not divide the {name} field ({size}): the last interval is shorter")
+    })
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
 }
 
 impl fmt::Debug for Schedule {

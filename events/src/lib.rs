@@ -9,12 +9,24 @@
 //! This crate knows no event of the domain: a payload is bytes with a type name
 //! and a payload version. [`codec`] is the only place that touches bincode.
 
+mod admission;
 pub mod codec;
 mod envelope;
+mod frame;
+mod index;
 mod log;
+mod memory;
+mod subscription;
 
+#[cfg(test)]
+mod contract_tests;
+
+pub use admission::APPEND_MAX_BYTES;
 pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
+pub use frame::{FRAME_FORMAT, FRAME_MAX_BYTES};
 pub use log::{
     AppendError, Appended, Direction, EventLog, Expected, Head, Position, ReadError, StreamAppend,
     Version,
 };
+pub use memory::MemoryLog;
+pub use subscription::Subscription;

@@ -6,7 +6,7 @@ use evenkeel_domain::access::Scope;
 use evenkeel_domain::drift::DriftReport;
 use evenkeel_domain::event::Event;
 use evenkeel_domain::index::{Index, Status};
-use evenkeel_domain::job::CycleSummary;
+use evenkeel_domain::job::{CycleSummary, RunCompleted};
 use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::plan::TradePlan;
 use evenkeel_domain::rebalance::{RebalanceStatus, TradeExecuted, TradeFailed, Trigger};
@@ -182,7 +182,7 @@ pub struct LoggedEvent {
 impl LoggedEvent {
     /// The payload as JSON, as webhooks and the audit show it.
     pub fn data(&self) -> serde_json::Value {
-        unimplemented!()
+        crate::catalogue::to_json(&self.event)
     }
 }
 
@@ -210,6 +210,30 @@ pub struct RunView {
     pub error: Option<String>,
     /// How long it has taken, in milliseconds.
     pub duration_ms: u64,
+}
+
+impl RunView {
+    /// A run that has just begun.
+    pub(crate) fn going(run_id: RunId) -> Self {
+        Self {
+            run_id,
+            ended: false,
+            summary: CycleSummary::default(),
+            error: None,
+            duration_ms: 0,
+        }
+    }
+
+    /// A run that has ended.
+    pub(crate) fn ended(run: &RunCompleted) -> Self {
+        Self {
+            run_id: run.run_id,
+            ended: true,
+            summary: run.summary,
+            error: run.error.as_ref().map(ToString::to_string),
+            duration_ms: run.duration_ms,
+        }
+    }
 }
 
 /// A subscription, and its secret where it is shown.

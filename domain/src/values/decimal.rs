@@ -67,6 +67,10 @@ macro_rules! decimal_type {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(Decimal);
 
+        #[allow(
+            clippy::should_implement_trait,
+            reason = "the operators cannot fail, these can"
+        )]
         impl $name {
             /// Zero.
             pub const ZERO: Self = Self(Decimal::ZERO);
@@ -184,6 +188,9 @@ decimal_type! {
 impl Percent {
     /// One hundred per cent.
     pub const HUNDRED: Self = Self(Decimal::ONE_HUNDRED);
+
+    /// One half.
+    pub const FIFTY: Self = Self(Decimal::from_parts(50, 0, 0, false, 0));
 }
 
 impl Quantity {

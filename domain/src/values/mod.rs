@@ -8,7 +8,7 @@ mod text;
 mod timestamp;
 
 pub use asset::{Asset, AssetError};
-pub use decimal::{Amount, ArithmeticError, DecimalError, Percent, Price, Quantity};
+pub use decimal::{Amount, ArithmeticError, DecimalError, Percent, Price, Quantity, SCALE_MAX};
 pub use id::{
     EventKey, IdError, IndexId, OwnerId, RebalanceId, RunId, TokenId, TransferId, WebhookId,
 };

@@ -78,7 +78,7 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `1d` is only written for more than one day, so that the common 24h reads as it is set.
         let fits = |&&(name, factor): &&(&str, u64)| {
-            self.0 % factor == 0 && (name != "d" || self.0 > factor)
+            self.0.is_multiple_of(factor) && (name != "d" || self.0 > factor)
         };
         match UNITS.iter().find(fits) {
             Some((name, factor)) if self.0 > 0 => write!(f, "{}{name}", self.0 / factor),

@@ -1,0 +1,168 @@
+//! The dispatcher: follows the log once for all subscriptions and wakes those that an event is
+//! for. It hands over positions, never queues: a subscription reads the log at its own pace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use evenkeel_domain::values::{OwnerId, WebhookId};
+use evenkeel_domain::webhook::Filter;
+use evenkeel_events::{Position, Recorded, Subscription};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use crate::shell::Shell;
+use crate::webhook::WebhookMsg;
+
+/// Events looked at per step: bounds the memory of the dispatcher whatever the log's pace.
+const PAGE: usize = 512;
+
+/// Where the first matching event that an actor has not been told of stands, and the last.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Wake {
+    pub(crate) first: Option<Position>,
+    pub(crate) last: Position,
+}
+
+/// A subscription as the dispatcher sees it.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) filter: Filter,
+    pub(crate) enabled: bool,
+    pub(crate) wake: Arc<Mutex<Wake>>,
+    pub(crate) actor: ActorRef<WebhookMsg>,
+}
+
+impl Route {
+    /// Notes a matching event; one message is out at a time, however many events come.
+    fn note(&self, position: Position) {
+        let mut wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        wake.last = wake.last.max(position);
+        if wake.first.is_none() {
+            wake.first = Some(position);
+            drop(wake);
+            // An actor that is gone starts anew from its place in the log.
+            let _ = self.actor.cast(WebhookMsg::Wake);
+        }
+    }
+}
+
+/// Subscriptions by owner; the webhook actors keep it.
+#[derive(Default)]
+pub(crate) struct Routes {
+    by_owner: RwLock<HashMap<OwnerId, HashMap<WebhookId, Route>>>,
+}
+
+impl Routes {
+    /// Each write is one insertion or removal, so a poisoned lock is used on.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, HashMap<OwnerId, HashMap<WebhookId, Route>>> {
+        self.by_owner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<OwnerId, HashMap<WebhookId, Route>>> {
+        self.by_owner
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, owner: OwnerId, id: WebhookId, route: Route) {
+        self.write().entry(owner).or_default().insert(id, route);
+    }
+
+    pub(crate) fn remove(&self, owner: OwnerId, id: WebhookId) {
+        if let Some(of_owner) = self.write().get_mut(&owner) {
+            of_owner.remove(&id);
+        }
+    }
+
+    fn dispatch(&self, recorded: &Recorded) {
+        let owner = OwnerId::from_u128(recorded.metadata.owner.0);
+        let routes = self.read();
+        let Some(of_owner) = routes.get(&owner) else {
+            return;
+        };
+        for route in of_owner.values() {
+            if route.enabled && route.filter.matches(&recorded.event_type) {
+                route.note(recorded.position);
+            }
+        }
+    }
+}
+
+/// What the dispatcher is told: a page of the log, and where to say that it has been read.
+pub(crate) struct Page(Vec<Recorded>, oneshot::Sender<()>);
+
+/// The actor.
+pub(crate) struct Dispatcher;
+
+/// What the dispatcher works with.
+pub(crate) struct DispatcherArguments {
+    pub(crate) shell: Arc<Shell>,
+    pub(crate) routes: Arc<Routes>,
+    /// It follows the events after this position.
+    pub(crate) after: Position,
+}
+
+/// Its state: the routes, and the task that reads ahead by one page.
+pub(crate) struct DispatcherState {
+    routes: Arc<Routes>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl Actor for Dispatcher {
+    type Msg = Page;
+    type State = DispatcherState;
+    type Arguments = DispatcherArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Page>,
+        with: DispatcherArguments,
+    ) -> Result<DispatcherState, ActorProcessingErr> {
+        let subscription = Subscription::new(Arc::clone(&with.shell.journal.log), with.after);
+        let reader = tokio::spawn(follow(subscription, myself));
+        Ok(DispatcherState {
+            routes: with.routes,
+            reader,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Page>,
+        Page(events, read): Page,
+        state: &mut DispatcherState,
+    ) -> Result<(), ActorProcessingErr> {
+        for recorded in &events {
+            state.routes.dispatch(recorded);
+        }
+        let _ = read.send(());
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Page>,
+        state: &mut DispatcherState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.reader.abort();
+        Ok(())
+    }
+}
+
+/// Reads the log page by page; the next page is read when the last has been dispatched.
+async fn follow(mut subscription: Subscription, dispatcher: ActorRef<Page>) {
+    loop {
+        let page = match subscription.next_page(PAGE).await {
+            Ok(page) if page.is_empty() => return,
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "the log cannot be followed; no webhook is woken until the restart");
+                return dispatcher.stop(Some(error.to_string()));
+            }
+        };
+        let (read, done) = oneshot::channel();
+        if dispatcher.cast(Page(page, read)).is_err() || done.await.is_err() {
+            return;
+        }
+    }
+}

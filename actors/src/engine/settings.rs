@@ -1,0 +1,107 @@
+//! What an engine is built on, and what it can be told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_domain::job::{DRIFT_MONITOR, Job, JobCommand, JobName, Pattern, Timezone};
+use evenkeel_domain::market::PriceGuard;
+use evenkeel_domain::values::{Percent, Span, TextError};
+use evenkeel_events::EventLog;
+use evenkeel_snapshots::SnapshotStore;
+
+use crate::ports::{Clock, Entropy, PriceFeed, Venue, WebhookTransport};
+
+/// What the engine is built on.
+pub struct Ports {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Snapshots.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// The time of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The feed that is polled per cycle; none for the push feed.
+    pub feed: Option<Arc<dyn PriceFeed>>,
+    /// Venues by account name.
+    pub venues: BTreeMap<String, Arc<dyn Venue>>,
+    /// Webhooks.
+    pub transport: Arc<dyn WebhookTransport>,
+}
+
+/// What the engine can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How far prices may move and how old they may be.
+    pub guard: PriceGuard,
+    /// Schedule of the drift monitor, five fields of cron. A change over the API holds until
+    /// the process starts with another schedule or time zone than the job has.
+    pub drift_schedule: Option<String>,
+    /// Its time zone.
+    pub drift_timezone: Option<String>,
+    /// Whether its schedule runs it.
+    pub drift_enabled: Option<bool>,
+    /// A snapshot of an index every so many events.
+    pub snapshot_every: u64,
+    /// Commands from outside in flight at once; more are refused as busy.
+    pub commands_in_flight_max: usize,
+    /// Indexes per owner.
+    pub indexes_per_owner_max: usize,
+    /// Subscriptions per owner.
+    pub webhooks_per_owner_max: usize,
+}
+
+/// Every five minutes.
+pub const DRIFT_SCHEDULE: &str = "*/5 * * * *";
+
+impl Default for Settings {
+    /// What a fresh start uses: prices may move 50 % and be a day old, drift is checked every
+    /// five minutes.
+    fn default() -> Self {
+        Self {
+            guard: PriceGuard {
+                max_jump: Percent::FIFTY,
+                confirm_after: Span::from_secs(60),
+                max_age: Span::from_hours(24),
+            },
+            drift_schedule: None,
+            drift_timezone: None,
+            drift_enabled: None,
+            snapshot_every: 256,
+            commands_in_flight_max: 1_024,
+            indexes_per_owner_max: 100_000,
+            webhooks_per_owner_max: 1_000,
+        }
+    }
+}
+
+impl Settings {
+    /// The command that registers the drift monitor: what is set wins, then what the job has,
+    /// then the default.
+    pub(crate) fn drift_monitor_job(&self, job: Option<&Job>) -> Result<JobCommand, TextError> {
+        let or = |set: &Option<String>, has: Option<&str>, default: &str| match (set, has) {
+            (Some(set), _) => set.clone(),
+            (None, Some(has)) => has.to_owned(),
+            (None, None) => default.to_owned(),
+        };
+        let schedule = or(
+            &self.drift_schedule,
+            job.map(|job| job.schedule.as_str()),
+            DRIFT_SCHEDULE,
+        );
+        let timezone = or(
+            &self.drift_timezone,
+            job.map(|job| job.timezone.as_str()),
+            "UTC",
+        );
+        Ok(JobCommand::Schedule {
+            name: JobName::required(DRIFT_MONITOR)?,
+            schedule: Pattern::required(&schedule)?,
+            timezone: Timezone::required(&timezone)?,
+            enabled: self
+                .drift_enabled
+                .or(job.map(|job| job.enabled))
+                .unwrap_or(true),
+        })
+    }
+}

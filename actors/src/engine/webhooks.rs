@@ -1,0 +1,307 @@
+//! Webhooks: commands go to the subscription's actor.
+
+use std::ops::Bound;
+
+use evenkeel_domain::Event;
+use evenkeel_domain::values::{OwnerId, WebhookId};
+use evenkeel_domain::webhook::{AttemptResult, Reason, Target, WebhookCommand, WebhookEvent};
+use evenkeel_events::Position;
+use tokio::sync::oneshot;
+
+use super::{
+    Caller, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent, WebhookView, answered,
+};
+use crate::streams;
+use crate::webhook::{CommandRequest, WebhookMsg, test_request};
+use crate::webhooks::WebhooksMsg;
+
+impl Engine {
+    /// Makes a subscription. Unless `skip_test`, its URL is tried first with a signed test message.
+    /// It delivers what is logged from now on.
+    pub async fn create_webhook(
+        &self,
+        caller: &Caller,
+        target: Target,
+        enabled: bool,
+        skip_test: bool,
+    ) -> Result<WebhookView, EngineError> {
+        let _place = self.admit()?;
+        let shell = self.shell();
+        let max = shell.settings.webhooks_per_owner_max;
+        if shell
+            .webhooks
+            .read()
+            .values()
+            .filter(|owner| **owner == caller.owner)
+            .count()
+            >= max
+        {
+            return Err(EngineError::TooMany {
+                what: "webhooks per owner",
+                max,
+            });
+        }
+        let webhook_id = WebhookId::from_u128(shell.ids.next());
+        self.try_url(webhook_id, 1, &target, skip_test).await?;
+        let (up, is_up) = oneshot::channel();
+        if !shell
+            .handles
+            .webhooks
+            .cast(WebhooksMsg::Spawn(webhook_id, up))
+            || !is_up.await.unwrap_or(false)
+        {
+            return Err(EngineError::Unavailable("the webhook"));
+        }
+        let after = shell.journal.log.head().position;
+        let command = WebhookCommand::Create {
+            webhook_id,
+            owner: caller.owner,
+            target,
+            enabled,
+            after,
+        };
+        let view = self.send(caller, caller.owner, webhook_id, command).await?;
+        shell.webhooks.write().insert(webhook_id, caller.owner);
+        Ok(view)
+    }
+
+    async fn try_url(
+        &self,
+        id: WebhookId,
+        generation: u32,
+        target: &Target,
+        skip_test: bool,
+    ) -> Result<(), EngineError> {
+        let shell = self.shell();
+        shell.transport.check_url(target.url.as_str()).await?;
+        if skip_test {
+            return Ok(());
+        }
+        match shell
+            .transport
+            .send(&test_request(shell, id, target, vec![generation]))
+            .await
+        {
+            AttemptResult::Success { .. } => Ok(()),
+            AttemptResult::Failure { reason, .. } => {
+                Err(EngineError::WebhookTest(reason.to_string()))
+            }
+        }
+    }
+
+    /// A subscription.
+    pub async fn webhook(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        self.own(caller, id)?;
+        let (reply, answer) = oneshot::channel();
+        self.to_webhook(id, WebhookMsg::Get(reply))?;
+        answered("the webhook", answer).await
+    }
+
+    /// The caller's subscriptions (every owner's for admins), in the order of their ids.
+    pub async fn webhooks(
+        &self,
+        caller: &Caller,
+        after: Option<WebhookId>,
+        limit: usize,
+    ) -> Result<Vec<WebhookView>, EngineError> {
+        let ids: Vec<WebhookId> = {
+            let book = self.shell().webhooks.read();
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let own = book
+                .range((from, Bound::Unbounded))
+                .filter(|(_, owner)| caller.is_admin() || **owner == caller.owner);
+            own.map(|(id, _)| *id).take(limit).collect()
+        };
+        let mut views = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.webhook(caller, id).await {
+                Ok(view) => views.push(view),
+                // Deleted since the ids were collected.
+                Err(EngineError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(views)
+    }
+
+    /// Replaces a target; a new URL is tried first unless `skip_test`. `enabled` switches it.
+    pub async fn update_webhook(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        target: Target,
+        enabled: Option<bool>,
+        skip_test: bool,
+    ) -> Result<WebhookView, EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        let mut view = self.webhook(caller, id).await?;
+        if target.url != view.webhook.target.url {
+            self.try_url(id, view.webhook.secret_generation, &target, skip_test)
+                .await?;
+        }
+        if target != view.webhook.target {
+            view = self
+                .send(caller, owner, id, WebhookCommand::Update { target })
+                .await?;
+        }
+        let switch = enabled.filter(|enabled| *enabled != view.webhook.enabled);
+        match switch {
+            Some(true) => {
+                self.send(
+                    caller,
+                    owner,
+                    id,
+                    WebhookCommand::Enable {
+                        after: view.webhook.low_water,
+                    },
+                )
+                .await
+            }
+            Some(false) => {
+                let reason = Reason::optional("switched off by its owner").unwrap_or_default();
+                self.send(caller, owner, id, WebhookCommand::Disable { reason })
+                    .await
+            }
+            None => Ok(view),
+        }
+    }
+
+    /// Deletes a subscription.
+    pub async fn delete_webhook(&self, caller: &Caller, id: WebhookId) -> Result<(), EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        match self.send(caller, owner, id, WebhookCommand::Delete).await {
+            // Its view is gone with it.
+            Ok(_) | Err(EngineError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.shell().webhooks.write().remove(&id);
+        Ok(())
+    }
+
+    /// Sends a signed test message and says how it went. Counts for nothing.
+    pub async fn test_webhook(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+    ) -> Result<AttemptResult, EngineError> {
+        let _place = self.admit()?;
+        self.own(caller, id)?;
+        let (reply, answer) = oneshot::channel();
+        self.to_webhook(id, WebhookMsg::Test(reply))?;
+        answered("the webhook", answer).await
+    }
+
+    /// A new secret, shown in the answer; the old one signs too for the overlap.
+    pub async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        self.send(caller, owner, id, WebhookCommand::RotateSecret)
+            .await
+    }
+
+    /// Delivers again; from now on, or from where it stopped.
+    pub async fn enable_webhook(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        from_now: bool,
+    ) -> Result<WebhookView, EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        let stopped_at = self.webhook(caller, id).await?.webhook.low_water;
+        let after = if from_now {
+            self.shell().journal.log.head().position
+        } else {
+            stopped_at
+        };
+        self.send(caller, owner, id, WebhookCommand::Enable { after })
+            .await
+    }
+
+    /// Ended deliveries and failed attempts, newest first.
+    pub async fn deliveries(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<HistoryPage<DeliveryView>, EngineError> {
+        self.own(caller, id)?;
+        let take = |logged: LoggedEvent| match logged.event {
+            Event::Webhook(WebhookEvent::AttemptFailed(attempt)) => {
+                Some(DeliveryView::Retrying(attempt))
+            }
+            Event::Webhook(WebhookEvent::Delivered(delivered)) => {
+                Some(DeliveryView::Succeeded(delivered))
+            }
+            Event::Webhook(WebhookEvent::DeliveryFailed(failed)) => {
+                Some(DeliveryView::Failed(failed))
+            }
+            _ => None,
+        };
+        self.history(&streams::webhook(id), before, limit, take)
+            .await
+    }
+
+    /// Sends the event at a position once more, outside the queue, and says how it went.
+    pub async fn resend(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        position: Position,
+    ) -> Result<AttemptResult, EngineError> {
+        let _place = self.admit()?;
+        self.own(caller, id)?;
+        let (reply, answer) = oneshot::channel();
+        self.to_webhook(id, WebhookMsg::Resend(position, reply))?;
+        answered("the webhook", answer).await
+    }
+
+    async fn send(
+        &self,
+        caller: &Caller,
+        owner: OwnerId,
+        id: WebhookId,
+        command: WebhookCommand,
+    ) -> Result<WebhookView, EngineError> {
+        let origin = self.shell().origin(caller, Some(owner));
+        let (reply, answer) = oneshot::channel();
+        self.to_webhook(
+            id,
+            WebhookMsg::Command(Box::new(CommandRequest {
+                command,
+                origin,
+                reply,
+            })),
+        )?;
+        answered("the webhook", answer).await
+    }
+
+    /// Another owner's subscription does not exist for the caller.
+    fn own(&self, caller: &Caller, id: WebhookId) -> Result<OwnerId, EngineError> {
+        let owner = self.shell().webhooks.read().get(&id).copied();
+        owner
+            .filter(|owner| caller.is_admin() || *owner == caller.owner)
+            .ok_or(EngineError::NotFound("webhook"))
+    }
+
+    fn to_webhook(&self, id: WebhookId, message: WebhookMsg) -> Result<(), EngineError> {
+        let actor = self.inner.webhook_registry.read().get(&id).cloned();
+        let sent = actor.is_some_and(|actor| actor.cast(message).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(EngineError::Unavailable("the webhook"))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The journal: domain events into the log and out of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use evenkeel_domain::Event;
+use evenkeel_domain::values::{EventKey, OwnerId, Timestamp};
+use evenkeel_events::{
+    AppendError, Causation, Direction, EventLog, Expected, Metadata, NewEvent, OwnerKey, ReadError,
+    Recorded, StreamAppend, StreamId, Version,
+};
+
+use crate::catalogue::{self, CatalogueError};
+use crate::engine::LoggedEvent;
+use crate::ports::Clock;
+
+/// Events read per page while a state is rebuilt: bounds the memory of a rehydration.
+const REPLAY_PAGE: usize = 512;
+
+/// Who causes a change, on whose data, and in which request or run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Whose data; none for the system's.
+    pub owner: Option<OwnerId>,
+    /// Who: `token:tok_…`, `schedule:drift-monitor`, `system`.
+    pub by: Arc<str>,
+    /// The request or run.
+    pub correlation: EventKey,
+    /// What led to it directly.
+    pub causation: EventKey,
+}
+
+/// Why a state could not be rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An event in it cannot.
+    #[error("position {position}: {source}")]
+    Event {
+        /// Where it stands.
+        position: u64,
+        /// What is wrong with it.
+        source: CatalogueError,
+    },
+}
+
+/// The log as the actors use it.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Journal {
+    pub(crate) fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
+        Self { log, clock }
+    }
+
+    /// Appends events to a stream that is expected at a version; gives the version after them.
+    /// Durable when it returns.
+    pub(crate) async fn append(
+        &self,
+        stream: &StreamId,
+        expected: Version,
+        events: &[Event],
+        origin: &Origin,
+    ) -> Result<Version, AppendError> {
+        let recorded_at_us = self.clock.now().as_micros();
+        let mut new_events = Vec::with_capacity(events.len());
+        for event in events {
+            let (event_type, payload_version) = catalogue::type_of(event);
+            let payload = catalogue::encode(event)
+                .map_err(|e| AppendError::Invalid(format!("{event_type}: {e}")))?;
+            new_events.push(NewEvent {
+                event_type,
+                payload_version,
+                payload: Bytes::from(payload),
+                metadata: origin.metadata(recorded_at_us),
+            });
+        }
+        let append = StreamAppend {
+            stream: stream.clone(),
+            expected: Expected::Exact(expected),
+            events: new_events,
+        };
+        let appended = self.log.append(vec![append]).await?;
+        Ok(appended.versions.first().copied().unwrap_or(expected))
+    }
+
+    /// Feeds the events of a stream after a version to `apply`; gives the version reached.
+    pub(crate) async fn replay(
+        &self,
+        stream: &StreamId,
+        mut after: Version,
+        mut apply: impl FnMut(&Event) + Send,
+    ) -> Result<Version, ReplayError> {
+        loop {
+            let page = self
+                .log
+                .read_stream(stream, after, REPLAY_PAGE, Direction::Forward)
+                .await?;
+            for recorded in &page {
+                apply(&decode(recorded)?);
+                after = recorded.version;
+            }
+            if page.len() < REPLAY_PAGE {
+                return Ok(after);
+            }
+        }
+    }
+}
+
+impl Origin {
+    fn metadata(&self, recorded_at_us: i64) -> Metadata {
+        Metadata {
+            owner: self
+                .owner
+                .map_or(OwnerKey::SYSTEM, |owner| OwnerKey(owner.as_u128())),
+            by: Arc::clone(&self.by),
+            cause: Causation {
+                correlation: self.correlation.as_u128(),
+                causation: self.causation.as_u128(),
+            },
+            recorded_at_us,
+        }
+    }
+}
+
+/// The event in a record.
+pub fn decode(recorded: &Recorded) -> Result<Event, ReplayError> {
+    catalogue::decode(
+        &recorded.event_type,
+        recorded.payload_version,
+        &recorded.payload,
+    )
+    .map_err(|source| ReplayError::Event {
+        position: recorded.position,
+        source,
+    })
+}
+
+/// The event in a record, with its envelope.
+pub fn logged(recorded: &Recorded) -> Result<LoggedEvent, ReplayError> {
+    let owner = recorded.metadata.owner;
+    Ok(LoggedEvent {
+        position: recorded.position,
+        stream: recorded.stream.to_string(),
+        version: recorded.version,
+        event_type: Arc::clone(&recorded.event_type),
+        payload_version: recorded.payload_version,
+        at: Timestamp::from_micros(recorded.metadata.recorded_at_us),
+        owner: (owner != OwnerKey::SYSTEM).then(|| OwnerId::from_u128(owner.0)),
+        by: Arc::clone(&recorded.metadata.by),
+        correlation: EventKey::from_u128(recorded.metadata.cause.correlation),
+        causation: EventKey::from_u128(recorded.metadata.cause.causation),
+        event: decode(recorded)?,
+    })
+}

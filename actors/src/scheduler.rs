@@ -1,0 +1,429 @@
+//! The scheduler: the timer of the system. It runs jobs when their schedule says so, one run
+//! at a time; a tick that comes while a run is going is merged into it and counted.
+//!
+//! A time that came while the process was down is one due run: due means that the schedule
+//! names a time after the last run began and not after now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_domain::Event;
+use evenkeel_domain::job::{
+    self, Job, JobCommand, JobEvent, JobRefusal, Reason, RunCompleted, RunTrigger,
+};
+use evenkeel_domain::schedule::Schedule;
+use evenkeel_domain::values::{EventKey, RunId, Timestamp};
+use evenkeel_events::StreamId;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::cycle::{Cycle, Phase};
+use crate::engine::{EngineError, RunView};
+use crate::indexes::IndexesMsg;
+use crate::journal::Origin;
+use crate::market::MarketMsg;
+use crate::shell::Shell;
+use crate::streams;
+
+/// Longest sleep of the timer: after it the clock is read anew, so a clock that was set is
+/// noticed within a minute.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Runs by hand that may wait for the one that is going.
+const WAITING_MAX: usize = 64;
+
+/// How long `wait` waits for the rebalances of a run after its checks.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
+/// What the scheduler is told.
+pub(crate) enum SchedulerMsg {
+    /// Look at the clock.
+    Tick,
+    /// Run by hand; with `wait`, answers when it has ended.
+    Run {
+        wait: bool,
+        reply: oneshot::Sender<Result<RunView, EngineError>>,
+    },
+    /// The checks of the run have ended.
+    Ended(Box<EndedRun>),
+    /// Change the schedule.
+    Schedule {
+        command: Box<JobCommand>,
+        origin: Origin,
+        reply: oneshot::Sender<Result<Job, EngineError>>,
+    },
+    /// Show the jobs.
+    List(oneshot::Sender<Vec<Job>>),
+}
+
+/// A run whose checks have ended.
+pub(crate) struct EndedRun {
+    cycle: Option<Arc<Cycle>>,
+    completed: RunCompleted,
+}
+
+/// A run that is going.
+struct GoingRun {
+    run_id: RunId,
+    /// Times of the schedule up to here are part of this run.
+    covers: Timestamp,
+    waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>,
+}
+
+/// The actor.
+pub(crate) struct Scheduler;
+
+/// Its state.
+pub(crate) struct SchedulerState {
+    shell: Arc<Shell>,
+    stream: StreamId,
+    version: u64,
+    job: Option<Job>,
+    schedule: Option<Schedule>,
+    going: Option<GoingRun>,
+    /// Runs by hand that came while one was going: they get one of their own after it.
+    queued: Vec<(bool, oneshot::Sender<Result<RunView, EngineError>>)>,
+    coalesced: u32,
+    /// The tick that is armed; older ones are stale.
+    armed: Option<tokio::task::JoinHandle<()>>,
+    first_look: bool,
+}
+
+impl Actor for Scheduler {
+    type Msg = SchedulerMsg;
+    type State = SchedulerState;
+    type Arguments = Arc<Shell>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<SchedulerMsg>,
+        shell: Arc<Shell>,
+    ) -> Result<SchedulerState, ActorProcessingErr> {
+        let (stream, mut job) = (streams::drift_monitor(), None);
+        let version = shell
+            .journal
+            .replay(&stream, 0, |event| adopt(&mut job, event))
+            .await?;
+        let (schedule, going, queued, armed) = (None, None, Vec::new(), None);
+        let mut state = SchedulerState {
+            shell,
+            stream,
+            version,
+            job,
+            schedule,
+            going,
+            queued,
+            coalesced: 0,
+            armed,
+            first_look: true,
+        };
+        state.register().await?;
+        Ok(state)
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        _: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(myself.cast(SchedulerMsg::Tick)?)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        message: SchedulerMsg,
+        state: &mut SchedulerState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SchedulerMsg::Tick => state.tick(&myself),
+            SchedulerMsg::Run { wait, reply } => state.run_by_hand(&myself, wait, reply),
+            SchedulerMsg::Ended(ended) => state.ended(&myself, *ended).await?,
+            SchedulerMsg::Schedule {
+                command,
+                origin,
+                reply,
+            } => {
+                let answer = state.change(*command, &origin).await?;
+                let _ = reply.send(answer);
+            }
+            SchedulerMsg::List(reply) => {
+                let _ = reply.send(state.job.iter().cloned().collect());
+            }
+        }
+        state.arm(&myself);
+        Ok(())
+    }
+}
+
+fn adopt(job: &mut Option<Job>, event: &Event) {
+    if let Event::Job(event) = event {
+        job::apply(job, event);
+    }
+}
+
+impl SchedulerState {
+    /// Registers the drift monitor as it is configured; nothing is logged when nothing changes.
+    async fn register(&mut self) -> Result<(), ActorProcessingErr> {
+        let settings = &self.shell.settings;
+        let command = settings.drift_monitor_job(self.job.as_ref())?;
+        let origin = self
+            .shell
+            .system(None, "system:configuration", self.shell.new_key());
+        self.change(command, &origin).await??;
+        Ok(())
+    }
+
+    async fn change(
+        &mut self,
+        command: JobCommand,
+        origin: &Origin,
+    ) -> Result<Result<Job, EngineError>, ActorProcessingErr> {
+        let now = self.shell.now();
+        let events = match job::decide(self.job.as_ref(), command, now) {
+            Ok(events) => events,
+            Err(JobRefusal::NotFound) => return Ok(Err(EngineError::NotFound("job"))),
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        self.commit(events, origin).await?;
+        self.read_schedule();
+        Ok(self.job.clone().ok_or(EngineError::NotFound("job")))
+    }
+
+    async fn commit(
+        &mut self,
+        events: Vec<JobEvent>,
+        origin: &Origin,
+    ) -> Result<(), ActorProcessingErr> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let events: Vec<Event> = events.into_iter().map(Event::Job).collect();
+        self.version = self
+            .shell
+            .journal
+            .append(&self.stream, self.version, &events, origin)
+            .await?;
+        events.iter().for_each(|event| adopt(&mut self.job, event));
+        Ok(())
+    }
+
+    fn read_schedule(&mut self) {
+        let now = self.shell.now();
+        self.schedule = self
+            .job
+            .as_ref()
+            .and_then(|job| Schedule::new(job.schedule.as_str(), job.timezone.as_str(), now).ok());
+    }
+
+    fn tick(&mut self, myself: &ActorRef<SchedulerMsg>) {
+        let (first_look, now) = (std::mem::take(&mut self.first_look), self.shell.now());
+        if self.going.is_some() {
+            return self.coalesce(now);
+        }
+        if !self.job.as_ref().is_some_and(|job| job.missed(now)) {
+            return;
+        }
+        let trigger = if first_look {
+            RunTrigger::CatchUp
+        } else {
+            RunTrigger::Schedule
+        };
+        self.start(myself, trigger, Vec::new());
+    }
+
+    /// Merges a time that comes while a run is going into that run.
+    fn coalesce(&mut self, now: Timestamp) {
+        let enabled = self.job.as_ref().is_some_and(|job| job.enabled);
+        let (Some(going), Some(schedule)) = (&mut self.going, &self.schedule) else {
+            return;
+        };
+        if enabled
+            && schedule
+                .next_after(going.covers)
+                .is_some_and(|next| next <= now)
+        {
+            going.covers = now;
+            self.coalesced += 1;
+            self.shell.tally.ticks_coalesced.add(1);
+        }
+    }
+
+    fn run_by_hand(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        wait: bool,
+        reply: oneshot::Sender<Result<RunView, EngineError>>,
+    ) {
+        if self.going.is_none() {
+            return self.start(myself, RunTrigger::Manual, vec![(wait, reply)]);
+        }
+        if self.queued.len() < WAITING_MAX {
+            self.queued.push((wait, reply));
+        } else {
+            let _ = reply.send(Err(EngineError::Busy));
+        }
+    }
+
+    fn start(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        trigger: RunTrigger,
+        asked: Vec<(bool, oneshot::Sender<Result<RunView, EngineError>>)>,
+    ) {
+        let run_id = RunId::from_u128(self.shell.ids.next());
+        let mut waiting = Vec::new();
+        for (wait, reply) in asked {
+            if wait {
+                waiting.push(reply);
+            } else {
+                let _ = reply.send(Ok(RunView::going(run_id)));
+            }
+        }
+        self.going = Some(GoingRun {
+            run_id,
+            covers: self.shell.now(),
+            waiting,
+        });
+        let (shell, myself) = (Arc::clone(&self.shell), myself.clone());
+        tokio::spawn(async move {
+            let ended = run(&shell, run_id, trigger).await;
+            // A scheduler that is gone has a successor, which finds the run still due.
+            let _ = myself.cast(SchedulerMsg::Ended(Box::new(ended)));
+        });
+    }
+
+    async fn ended(
+        &mut self,
+        myself: &ActorRef<SchedulerMsg>,
+        ended: EndedRun,
+    ) -> Result<(), ActorProcessingErr> {
+        let EndedRun {
+            cycle,
+            mut completed,
+        } = ended;
+        let Some(going) = self.going.take_if(|going| going.run_id == completed.run_id) else {
+            return Ok(());
+        };
+        completed.coalesced = std::mem::take(&mut self.coalesced);
+        let tally = &self.shell.tally;
+        tally.cycles.add(1);
+        tally.checks.add(u64::from(completed.summary.checked));
+        let correlation = EventKey::from_u128(going.run_id.as_u128());
+        let origin = self
+            .shell
+            .system(None, "schedule:drift-monitor", correlation);
+        let decided = job::decide(
+            self.job.as_ref(),
+            JobCommand::CompleteRun(completed.clone()),
+            self.shell.now(),
+        );
+        self.commit(decided.unwrap_or_default(), &origin).await?;
+        answer_when_settled(cycle, completed, going.waiting);
+        let queued = std::mem::take(&mut self.queued);
+        if !queued.is_empty() {
+            self.start(myself, RunTrigger::Manual, queued);
+        }
+        Ok(())
+    }
+
+    /// Arms the timer for the next time of the schedule, at most [`SLEEP_MAX`] ahead.
+    fn arm(&mut self, myself: &ActorRef<SchedulerMsg>) {
+        if let Some(armed) = self.armed.take() {
+            armed.abort();
+        }
+        let (now, enabled) = (
+            self.shell.now(),
+            self.job.as_ref().is_some_and(|job| job.enabled),
+        );
+        let next = self
+            .schedule
+            .as_ref()
+            .filter(|_| enabled)
+            .and_then(|schedule| schedule.next_after(now));
+        // Half a millisecond's rounding must not wake the timer before the time has come.
+        let until = next.map_or(SLEEP_MAX, |next| {
+            Duration::from_millis(next.since(now).as_millis() + 1)
+        });
+        let (myself, sleep) = (myself.clone(), until.min(SLEEP_MAX));
+        self.armed = Some(tokio::spawn(async move {
+            tokio::time::sleep(sleep).await;
+            // A scheduler that is gone needs no tick.
+            let _ = myself.cast(SchedulerMsg::Tick);
+        }));
+    }
+}
+
+/// One run of the drift monitor: prices once, then every index.
+async fn run(shell: &Shell, run_id: RunId, trigger: RunTrigger) -> EndedRun {
+    let (began, started_at) = (Instant::now(), shell.now());
+    let origin = shell.system(
+        None,
+        "schedule:drift-monitor",
+        EventKey::from_u128(run_id.as_u128()),
+    );
+    let (reply, prices) = oneshot::channel();
+    let sent = shell.handles.market.cast(MarketMsg::Refresh(origin, reply));
+    let prices = if sent { prices.await.ok() } else { None };
+    let cycle = prices.map(|prices| Cycle::new(run_id, prices, shell.now()));
+    let checked = match &cycle {
+        Some(cycle)
+            if shell
+                .handles
+                .indexes
+                .cast(IndexesMsg::CheckAll(Arc::clone(cycle))) =>
+        {
+            cycle.reached(Phase::Checked).await;
+            true
+        }
+        _ => false,
+    };
+    shell
+        .tally
+        .last_cycle_us
+        .set(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    let error = if checked {
+        None
+    } else {
+        Reason::optional(
+            "the market or the indexes are restarting; the next run comes as scheduled",
+        )
+        .ok()
+    };
+    let completed = RunCompleted {
+        run_id,
+        trigger,
+        summary: cycle
+            .as_ref()
+            .map(|cycle| cycle.summary())
+            .unwrap_or_default(),
+        coalesced: 0,
+        error,
+        started_at,
+        duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        at: shell.now(),
+    };
+    EndedRun { cycle, completed }
+}
+
+/// Answers those who wait when the rebalances have ended too, or after [`SETTLE_MAX`].
+fn answer_when_settled(
+    cycle: Option<Arc<Cycle>>,
+    completed: RunCompleted,
+    waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>,
+) {
+    if waiting.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        if let Some(cycle) = cycle {
+            // What has not settled by then goes on by itself; the answer does not depend on it.
+            let _ = tokio::time::timeout(SETTLE_MAX, cycle.reached(Phase::Settled)).await;
+        }
+        let view = RunView::ended(&completed);
+        for reply in waiting {
+            let _ = reply.send(Ok(view.clone()));
+        }
+    });
+}

@@ -1,0 +1,383 @@
+//! A small world for tests: a clock that is moved by hand, a venue and receivers in memory, a log
+//! in memory that outlives an engine, so that a test can stop one and start the next.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation ends the test")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use evenkeel_domain::access::Scope;
+use evenkeel_domain::index::{
+    Account, Constituent, Definition, Description, Funds, Method, Name, Rebalancing, Risk,
+};
+use evenkeel_domain::market::{RecordPrices, Source};
+use evenkeel_domain::plan::{InstrumentRules, Side};
+use evenkeel_domain::rebalance::{Fill, Reason};
+use evenkeel_domain::values::{
+    Amount, Asset, EventKey, IndexId, OwnerId, Percent, Price, Quantity, Span, Timestamp,
+    TransferId, WebhookId,
+};
+use evenkeel_domain::webhook::AttemptResult;
+use evenkeel_events::{EventLog, MemoryLog};
+use evenkeel_snapshots::{Snapshot, SnapshotError, SnapshotStore};
+use tokio::sync::watch;
+
+use crate::Engine;
+use crate::engine::{Caller, IndexView, Ports, Settings};
+use crate::ports::{
+    Balances, Clock, Entropy, FeedError, Fetched, PriceFeed, UrlRefused, Venue, VenueAccount,
+    VenueError, VenueOrder, VenueReport, VenueTransfer, WebhookRequest, WebhookTransport,
+};
+
+/// A clock that is moved by hand.
+#[derive(Debug)]
+pub(crate) struct HandClock(AtomicI64);
+
+impl HandClock {
+    pub(crate) fn advance(&self, span: Span) {
+        self.0.fetch_add(i64::try_from(span.as_millis() * 1_000).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A counter in place of randomness: the same in every run.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Entropy for Counter {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+/// What a scripted venue does with the next order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Fills it.
+    None,
+    /// Says it can be tried again, and did nothing.
+    Retryable,
+    /// Fills it and gives no clear answer.
+    FilledUnclear,
+    /// Refuses it.
+    Refused,
+    /// Panics after it has filled it.
+    FilledPanic,
+}
+
+/// A venue in memory that outlives engines: the truth that the books must agree with.
+#[derive(Debug, Default)]
+pub(crate) struct TestVenue {
+    pub(crate) orders: Mutex<HashMap<String, VenueReport>>,
+    pub(crate) sent: Mutex<Vec<String>>,
+    pub(crate) script: Mutex<Vec<Fault>>,
+    accounts: Mutex<HashMap<VenueAccount, Balances>>,
+    transfers: Mutex<HashMap<TransferId, ()>>,
+}
+
+impl TestVenue {
+    fn book(&self, order: &VenueOrder) -> VenueReport {
+        let mut accounts = self.accounts.lock().unwrap();
+        let balances = accounts.entry(order.account).or_default();
+        let (quantity, price) = (order.order.quantity, order.order.price);
+        let notional = quantity.value_at(price).unwrap();
+        let held = balances.holdings.iter().position(|(asset, _)| *asset == order.order.asset);
+        match order.order.side {
+            Side::Buy => {
+                balances.cash = balances.cash.sub(notional).unwrap();
+                match held {
+                    Some(at) => balances.holdings[at].1 = balances.holdings[at].1.add(quantity).unwrap(),
+                    None => balances.holdings.push((order.order.asset, quantity)),
+                }
+            }
+            Side::Sell => {
+                balances.cash = balances.cash.add(notional).unwrap();
+                let at = held.unwrap();
+                balances.holdings[at].1 = balances.holdings[at].1.sub(quantity).unwrap();
+            }
+        }
+        balances.holdings.retain(|(_, quantity)| !quantity.is_zero());
+        balances.holdings.sort_unstable();
+        VenueReport::Filled(Fill { quantity, price, notional, fee: Amount::ZERO })
+    }
+
+    fn next_fault(&self) -> Fault {
+        let mut script = self.script.lock().unwrap();
+        if script.is_empty() { Fault::None } else { script.remove(0) }
+    }
+}
+
+fn reason(text: &str) -> Reason {
+    Reason::optional(text).unwrap()
+}
+
+#[async_trait]
+impl Venue for TestVenue {
+    async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
+        self.sent.lock().unwrap().push(order.client_order_id.clone());
+        if let Some(report) = self.orders.lock().unwrap().get(&order.client_order_id) {
+            return Ok(report.clone());
+        }
+        let fault = self.next_fault();
+        match fault {
+            Fault::Retryable => return Err(VenueError::Retryable(reason("busy"))),
+            Fault::Refused => return Err(VenueError::Refused(reason("not today"))),
+            Fault::None | Fault::FilledUnclear | Fault::FilledPanic => {}
+        }
+        let report = self.book(order);
+        self.orders.lock().unwrap().insert(order.client_order_id.clone(), report.clone());
+        match fault {
+            Fault::FilledUnclear => Err(VenueError::Unknown(reason("connection lost"))),
+            Fault::FilledPanic => panic!("the adapter fell over"),
+            _ => Ok(report),
+        }
+    }
+
+    async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
+        Ok(self.orders.lock().unwrap().get(id).cloned())
+    }
+
+    async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
+        if self.transfers.lock().unwrap().insert(transfer.transfer_id, ()).is_some() {
+            return Ok(());
+        }
+        let mut accounts = self.accounts.lock().unwrap();
+        let balances = accounts.entry(transfer.account).or_default();
+        match (transfer.funds, transfer.incoming) {
+            (Funds::Cash(amount), true) => balances.cash = balances.cash.add(amount).unwrap(),
+            (Funds::Cash(amount), false) => balances.cash = balances.cash.sub(amount).unwrap(),
+            (Funds::Asset(asset, quantity), _) => balances.holdings.push((asset, quantity)),
+        }
+        Ok(())
+    }
+
+    async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError> {
+        Ok(self.accounts.lock().unwrap().get(&account).cloned().unwrap_or_default())
+    }
+
+    fn rules(&self, _: Asset) -> InstrumentRules {
+        InstrumentRules {
+            lot_step: "0.000000000001".parse::<Quantity>().unwrap(),
+            min_notional: Amount::ZERO,
+            fee: Percent::ZERO,
+            slippage: Percent::ZERO,
+        }
+    }
+}
+
+/// A receiver in memory: what came, and what to answer.
+#[derive(Debug)]
+pub(crate) struct TestReceiver {
+    pub(crate) received: watch::Sender<Vec<(String, String)>>,
+    /// Answers in order; 200 when there is none left.
+    pub(crate) answers: Mutex<Vec<u16>>,
+}
+
+impl Default for TestReceiver {
+    fn default() -> Self {
+        Self { received: watch::Sender::new(Vec::new()), answers: Mutex::default() }
+    }
+}
+
+impl TestReceiver {
+    /// Waits until so many messages have come.
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<(String, String)> {
+        self.received.subscribe().wait_for(|all| all.len() >= count).await.unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl WebhookTransport for TestReceiver {
+    async fn send(&self, request: &WebhookRequest) -> AttemptResult {
+        let status = {
+            let mut answers = self.answers.lock().unwrap();
+            if answers.is_empty() { 200 } else { answers.remove(0) }
+        };
+        self.received.send_modify(|all| all.push((request.message_id.clone(), request.event_type.clone())));
+        if status < 300 {
+            return AttemptResult::Success { status };
+        }
+        AttemptResult::Failure { status: Some(status), reason: reason("no"), retry_after: None }
+    }
+
+    async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
+        if url.starts_with("https://") { Ok(()) } else { Err(UrlRefused("https only".to_owned())) }
+    }
+
+    fn secret(&self, id: WebhookId, generation: u32) -> String {
+        format!("whsec_{id}_{generation}")
+    }
+}
+
+/// A feed that is told what to answer.
+#[derive(Debug, Default)]
+pub(crate) struct TestFeed {
+    pub(crate) fetches: AtomicU64,
+    pub(crate) answer: Mutex<Option<Vec<(Asset, Price)>>>,
+}
+
+#[async_trait]
+impl PriceFeed for TestFeed {
+    async fn fetch(&self, _: &[Asset]) -> Result<Fetched, FeedError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        let prices = self.answer.lock().unwrap().clone();
+        let prices = prices.ok_or_else(|| FeedError::Unreachable("down".to_owned()))?;
+        Ok(Fetched { at: START, prices })
+    }
+
+    fn source(&self) -> Source {
+        Source::Http
+    }
+}
+
+/// Where time begins: 2026-01-05T10:00:00Z, a Monday.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_607_200_000_000);
+
+/// Everything outside an engine; it outlives engines.
+pub(crate) struct World {
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) venue: Arc<TestVenue>,
+    pub(crate) receiver: Arc<TestReceiver>,
+    pub(crate) feed: Option<Arc<TestFeed>>,
+    pub(crate) settings: Settings,
+    pub(crate) entropy: Arc<Counter>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Arc::new(HandClock(AtomicI64::new(START.as_micros()))),
+            log: Arc::new(MemoryLog::new()),
+            snapshots: Arc::new(MemorySnapshots::new()),
+            venue: Arc::default(),
+            receiver: Arc::default(),
+            feed: None,
+            settings: Settings { drift_enabled: Some(false), ..Settings::default() },
+            entropy: Arc::default(),
+        }
+    }
+
+    pub(crate) async fn engine(&self) -> Engine {
+        let venue: Arc<dyn Venue> = self.venue.clone();
+        let ports = Ports {
+            log: Arc::clone(&self.log),
+            snapshots: Arc::clone(&self.snapshots),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            feed: self.feed.clone().map(|feed| feed as Arc<dyn PriceFeed>),
+            venues: BTreeMap::from([("paper".to_owned(), venue)]),
+            transport: self.receiver.clone(),
+        };
+        Engine::start(ports, self.settings.clone()).await.expect("the engine starts")
+    }
+}
+
+/// An owner with all rights but administration.
+pub(crate) fn owner(n: u128) -> Caller {
+    Caller {
+        owner: OwnerId::from_u128(n),
+        token: None,
+        scopes: Scope::DEFAULT.to_vec(),
+        request: EventKey::from_u128(n),
+    }
+}
+
+pub(crate) fn asset(symbol: &str) -> Asset {
+    symbol.parse().unwrap()
+}
+
+pub(crate) fn amount(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+/// Half A, half B.
+pub(crate) fn halves(method: Method) -> Definition {
+    let half = |symbol| Constituent { asset: asset(symbol), target: Percent::FIFTY };
+    Definition {
+        name: Name::required("halves").unwrap(),
+        description: Description::default(),
+        constituents: vec![half("A"), half("B")],
+        cash_percentage: Percent::ZERO,
+        rebalancing: Rebalancing {
+            method,
+            drift_threshold: "5".parse().unwrap(),
+            min_interval: Span::from_hours(24),
+            max_interval: Span::from_hours(24),
+        },
+        risk: Risk { min_trade_notional: amount("1"), max_trade_notional: None, max_slippage: "1".parse().unwrap() },
+        account: Account::required("paper").unwrap(),
+        tags: Vec::new(),
+    }
+}
+
+/// What the tests do with an engine.
+pub(crate) trait Drive {
+    async fn push(&self, a: &str, b: &str);
+    async fn funded(&self, caller: &Caller, method: Method) -> IndexId;
+    async fn at_rest(&self, caller: &Caller, id: IndexId) -> IndexView;
+    async fn cycle(&self) -> crate::engine::RunView;
+}
+
+impl Drive for Engine {
+    async fn push(&self, a: &str, b: &str) {
+        let prices = vec![(asset("A"), a.parse().unwrap()), (asset("B"), b.parse().unwrap())];
+        let at = self.prices().as_of;
+        let command = RecordPrices { source: Source::Push, at, prices, confirm: true };
+        self.push_prices(&owner(1), command).await.expect("prices are taken");
+    }
+
+    /// Half A, half B, constructed from 10,000 at 100/100.
+    async fn funded(&self, caller: &Caller, method: Method) -> IndexId {
+        self.push("100", "100").await;
+        let id = self.create_index(caller, halves(method)).await.unwrap().index.index_id;
+        self.deposit(caller, id, Funds::Cash(amount("10000")), true).await.unwrap();
+        self.at_rest(caller, id).await;
+        id
+    }
+
+    /// The index when no rebalance runs.
+    async fn at_rest(&self, caller: &Caller, id: IndexId) -> IndexView {
+        let mut positions = self.watch();
+        loop {
+            if let Ok(view) = self.index(caller, id).await {
+                if view.index.rebalance.is_none() {
+                    return view;
+                }
+            }
+            positions.changed().await.unwrap();
+        }
+    }
+
+    async fn cycle(&self) -> crate::engine::RunView {
+        self.run_job(&owner(1), "drift-monitor", true).await.expect("the cycle runs")
+    }
+}
+
+/// Snapshots in memory. TEMPORARY until the store lands.
+#[derive(Debug, Default)]
+pub(crate) struct MemorySnapshots(Mutex<HashMap<String, Snapshot>>);
+impl MemorySnapshots { fn new() -> Self { Self::default() } }
+#[async_trait]
+impl SnapshotStore for MemorySnapshots {
+    async fn load(&self, stream: &str, schema: u16) -> Option<Snapshot> {
+        self.0.lock().unwrap().get(stream).filter(|s| s.schema == schema).cloned()
+    }
+    async fn save(&self, stream: &str, snapshot: Snapshot) -> Result<(), SnapshotError> {
+        self.0.lock().unwrap().insert(stream.to_owned(), snapshot);
+        Ok(())
+    }
+    async fn forget(&self, stream: &str) -> Result<(), SnapshotError> {
+        self.0.lock().unwrap().remove(stream);
+        Ok(())
+    }
+    fn discarded(&self) -> u64 { 0 }
+    async fn close(&self) -> Result<(), SnapshotError> { Ok(()) }
+}

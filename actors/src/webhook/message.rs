@@ -1,0 +1,63 @@
+//! What a subscriber receives: the same bytes in every attempt, before and after a restart.
+
+use bytes::Bytes;
+use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
+use evenkeel_domain::webhook::Target;
+use evenkeel_events::{Position, Recorded};
+use serde_json::{Map, Value, json};
+
+use crate::catalogue;
+use crate::journal::{self, ReplayError};
+use crate::ports::WebhookRequest;
+use crate::shell::Shell;
+
+/// The type of test messages; no logged event has it.
+const TEST_EVENT: &str = "webhook.test";
+
+/// `webhook-id`: one per subscription and event, stable over retries and restarts.
+pub(crate) fn message_id(webhook: WebhookId, position: Position) -> String {
+    format!("msg_{:032x}_{position}", webhook.as_u128())
+}
+
+/// The body for an event: `{"type","timestamp","data"}`, data with `indexId` and `indexName`.
+pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayError> {
+    let event = journal::decode(recorded)?;
+    let mut data = match catalogue::to_json(&event) {
+        Value::Object(fields) => fields,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    };
+    if let Ok(index_id) = recorded.stream.as_str().parse::<IndexId>() {
+        let name = shell
+            .directory
+            .read()
+            .get(&index_id)
+            .map(|entry| entry.name.to_string());
+        data.insert("indexId".to_owned(), json!(index_id));
+        data.insert("indexName".to_owned(), json!(name));
+    }
+    data.insert("position".to_owned(), json!(recorded.position));
+    let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
+    Ok(envelope(&recorded.event_type, at, Value::Object(data)))
+}
+
+/// A signed test message: for an endpoint that is being set up, or on its owner's wish.
+pub(crate) fn test_request(
+    shell: &Shell,
+    webhook_id: WebhookId,
+    target: &Target,
+    generations: Vec<u32>,
+) -> WebhookRequest {
+    let data = json!({ "webhookId": webhook_id, "message": "evenkeel can reach this endpoint" });
+    WebhookRequest {
+        webhook_id,
+        url: target.url.to_string(),
+        message_id: format!("msg_test_{:032x}", shell.ids.next()),
+        event_type: TEST_EVENT.to_owned(),
+        body: envelope(TEST_EVENT, shell.now(), data),
+        generations,
+    }
+}
+
+fn envelope(event_type: &str, at: Timestamp, data: Value) -> Bytes {
+    Bytes::from(json!({ "type": event_type, "timestamp": at, "data": data }).to_string())
+}

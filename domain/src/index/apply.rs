@@ -1,0 +1,210 @@
+//! The fold of an index's stream. Total: it never refuses and never panics.
+//!
+//! A sum that does not fit keeps the value before. `decide` refuses such commands, so that this
+//! is only reached by a log that was written by something else.
+
+use rust_decimal::Decimal;
+
+use super::{
+    Funds, Holding, Index, IndexCreated, IndexEvent, PendingTransfer, Status, TransferSettled,
+};
+use crate::plan::Side;
+use crate::rebalance::{
+    Reason, Rebalance, RebalanceEvent, RebalanceStarted, RebalanceStatus, TradeExecuted,
+};
+use crate::values::{Amount, Asset, Quantity, Timestamp, TransferId};
+
+/// Adopts an event of the index. Total: an event before the first `Created` changes nothing.
+pub fn apply(index: &mut Option<Index>, event: &IndexEvent) {
+    if let IndexEvent::Created(created) = event {
+        index.get_or_insert_with(|| Index::created(created));
+        return;
+    }
+    let Some(index) = index else { return };
+    match event {
+        IndexEvent::Created(_) => {}
+        IndexEvent::Updated(e) => {
+            index.definition = e.definition.clone();
+            index.noticed_seq = None;
+            index.updated_at = e.at;
+        }
+        IndexEvent::Paused(e) => index.enter(Status::Paused, e.at),
+        IndexEvent::Resumed(e) => index.enter(Status::Active, e.at),
+        IndexEvent::Deleted(e) => index.enter(Status::Deleted, e.at),
+        IndexEvent::Deposited(e) => {
+            if index.status == Status::Pending {
+                index.enter(Status::Active, e.at);
+            }
+            index.investment_due |= e.invest && matches!(e.funds, Funds::Cash(_));
+            index.transfer(e.transfer_id, e.funds, true);
+        }
+        IndexEvent::Withdrawn(e) => index.transfer(e.transfer_id, e.funds, false),
+        IndexEvent::TransferSettled(TransferSettled { transfer_id, .. }) => {
+            index.transfers.retain(|t| t.transfer_id != *transfer_id);
+        }
+        IndexEvent::DriftDetected(e) => {
+            index.noticed_seq = Some(e.prices_seq);
+            index.skipped = None;
+        }
+        IndexEvent::ThresholdExceeded(_) | IndexEvent::CheckRecovered(_) => index.skipped = None,
+        IndexEvent::CheckSkipped(e) => index.skipped = Some(e.reason.clone()),
+    }
+}
+
+/// Adopts an event of a rebalance: the saga's state, and holdings and cash for a trade.
+pub fn apply_rebalance(index: &mut Option<Index>, event: &RebalanceEvent) {
+    if let Some(index) = index {
+        index.adopt_rebalance(event);
+    }
+}
+
+impl Index {
+    fn created(created: &IndexCreated) -> Self {
+        Self {
+            index_id: created.index_id,
+            owner: created.owner,
+            definition: created.definition.clone(),
+            status: Status::Pending,
+            holdings: Vec::new(),
+            cash: Amount::ZERO,
+            last_rebalanced_at: None,
+            investment_due: false,
+            transfers: Vec::new(),
+            rebalance: None,
+            noticed_seq: None,
+            skipped: None,
+            created_at: created.at,
+            updated_at: created.at,
+        }
+    }
+
+    fn enter(&mut self, status: Status, at: Timestamp) {
+        self.status = status;
+        self.skipped = None;
+        self.updated_at = at;
+    }
+
+    fn transfer(&mut self, transfer_id: TransferId, funds: Funds, incoming: bool) {
+        match funds {
+            Funds::Cash(amount) => self.move_cash(signed(amount.get(), incoming)),
+            Funds::Asset(asset, quantity) => {
+                self.move_asset(asset, signed(quantity.get(), incoming));
+            }
+        }
+        self.transfers.push(PendingTransfer {
+            transfer_id,
+            funds,
+            incoming,
+        });
+    }
+
+    fn move_cash(&mut self, change: Decimal) {
+        self.noticed_seq = None;
+        if let Some(cash) = self.cash.get().checked_add(change) {
+            self.cash = Amount::new(cash);
+        }
+    }
+
+    fn move_asset(&mut self, asset: Asset, change: Decimal) {
+        self.noticed_seq = None;
+        let held = self.quantity(asset).get();
+        let Some(quantity) = held.checked_add(change).map(Quantity::new) else {
+            return;
+        };
+        let place = self.holdings.binary_search_by_key(&asset, |h| h.asset);
+        match place {
+            Ok(at) if quantity.is_positive() => {
+                if let Some(holding) = self.holdings.get_mut(at) {
+                    holding.quantity = quantity;
+                }
+            }
+            Ok(at) => {
+                self.holdings.remove(at);
+            }
+            Err(at) if quantity.is_positive() => {
+                self.holdings.insert(at, Holding { asset, quantity });
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(crate) fn adopt_rebalance(&mut self, event: &RebalanceEvent) {
+        match event {
+            RebalanceEvent::Started(e) => {
+                self.rebalance = Some(Box::new(Rebalance::started(e)));
+                self.investment_due = false;
+                self.skipped = None;
+            }
+            RebalanceEvent::OrderIntended(e) => {
+                if let Some(rebalance) = &mut self.rebalance {
+                    rebalance.open = Some(e.order);
+                    rebalance.last_step = e.order.step;
+                }
+            }
+            RebalanceEvent::TradeExecuted(e) => {
+                self.book(e);
+                if let Some(rebalance) = &mut self.rebalance {
+                    rebalance.end_order(e.asset, e.side);
+                    rebalance.executed = rebalance.executed.saturating_add(1);
+                }
+            }
+            RebalanceEvent::TradeFailed(e) => {
+                if let Some(rebalance) = &mut self.rebalance {
+                    rebalance.end_order(e.asset, e.side);
+                    rebalance.failure.get_or_insert_with(|| e.reason.clone());
+                }
+            }
+            RebalanceEvent::Stuck(_) => {
+                if let Some(rebalance) = &mut self.rebalance {
+                    rebalance.status = RebalanceStatus::Stuck;
+                }
+            }
+            RebalanceEvent::Completed(e) => self.end_rebalance(e.trades, e.at),
+            RebalanceEvent::Failed(e) => self.end_rebalance(e.trades, e.at),
+        }
+    }
+
+    fn book(&mut self, trade: &TradeExecuted) {
+        let incoming = trade.side == Side::Buy;
+        self.move_asset(trade.asset, signed(trade.quantity.get(), incoming));
+        self.move_cash(signed(trade.notional.get(), !incoming));
+        self.move_cash(signed(trade.fee.get(), false));
+    }
+
+    fn end_rebalance(&mut self, trades: u32, at: Timestamp) {
+        self.rebalance = None;
+        if trades > 0 {
+            self.last_rebalanced_at = Some(at);
+        }
+    }
+}
+
+impl Rebalance {
+    fn started(started: &RebalanceStarted) -> Self {
+        Self {
+            rebalance_id: started.rebalance_id,
+            trigger: started.trigger,
+            status: RebalanceStatus::Executing,
+            total_value: started.total_value,
+            plan: started.plan.clone(),
+            prices: started.prices.clone(),
+            open: None,
+            last_step: 0,
+            ended: Vec::new(),
+            executed: 0,
+            failure: None::<Reason>,
+            started_at: started.at,
+        }
+    }
+
+    /// An order has an outcome: whoever was stuck on it goes on.
+    fn end_order(&mut self, asset: Asset, side: Side) {
+        self.status = RebalanceStatus::Executing;
+        self.open = None;
+        self.ended.push((asset, side));
+    }
+}
+
+fn signed(value: Decimal, incoming: bool) -> Decimal {
+    if incoming { value } else { -value }
+}

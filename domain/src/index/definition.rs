@@ -1,0 +1,291 @@
+//! What the owner says about an index, and the rules that it must meet.
+
+use std::collections::BTreeSet;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::values::{Amount, Asset, Percent, SCALE_MAX, Span, Text, TextError};
+
+/// Most constituents of one index: a rebalance event of 200 lines stays under 16 KiB.
+pub const CONSTITUENTS_MAX: usize = 200;
+/// Most tags of one index.
+pub const TAGS_MAX: usize = 20;
+/// Targets may miss 100 by this many points, then they are normalised.
+pub const WEIGHT_TOLERANCE: Percent = Percent::new(Decimal::from_parts(1, 0, 0, false, 2));
+
+/// Name of an index.
+pub type Name = Text<100>;
+/// Description of an index.
+pub type Description = Text<1000>;
+/// A tag.
+pub type Tag = Text<40>;
+/// The venue account that an index trades on.
+pub type Account = Text<64>;
+
+/// When an index is rebalanced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Only by hand.
+    None,
+    /// Whenever drift exceeds the threshold.
+    Drift,
+    /// At most once per `min_interval`, when drift exceeds the threshold.
+    Daily,
+    /// On drift at once, and at least every `max_interval` when a trade clears the minimum.
+    Hybrid,
+}
+
+/// When an index is rebalanced, with its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebalancing {
+    /// The method.
+    pub method: Method,
+    /// Percentage points; exceeded when drift is strictly greater.
+    pub drift_threshold: Percent,
+    /// `DAILY` waits this long after a rebalance.
+    pub min_interval: Span,
+    /// `HYBRID` waits at most this long after a rebalance.
+    pub max_interval: Span,
+}
+
+/// Limits on single trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Risk {
+    /// Smaller trades are skipped.
+    pub min_trade_notional: Amount,
+    /// Larger trades are trimmed.
+    pub max_trade_notional: Option<Amount>,
+    /// A fill further than this from the decision price is refused, in per cent.
+    pub max_slippage: Percent,
+}
+
+/// An asset and its share of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Constituent {
+    /// The asset.
+    pub asset: Asset,
+    /// Target weight in per cent of the total value with cash.
+    #[serde(rename = "percentage")]
+    pub target: Percent,
+}
+
+/// What the owner says about an index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition {
+    /// Name.
+    pub name: Name,
+    /// Description.
+    pub description: Description,
+    /// Constituents; targets and `cash_percentage` sum to 100.
+    pub constituents: Vec<Constituent>,
+    /// Target weight of cash in per cent.
+    pub cash_percentage: Percent,
+    /// When it is rebalanced.
+    pub rebalancing: Rebalancing,
+    /// Limits on single trades.
+    pub risk: Risk,
+    /// The venue account.
+    pub account: Account,
+    /// Tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A definition that does not hold together. Each names the field and the rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    /// Targets do not sum to 100.
+    #[error(
+        "the percentages of the constituents and of cash sum to {sum}, they must sum to 100 (± 0.01)"
+    )]
+    WeightsSum {
+        /// The sum found.
+        sum: Percent,
+    },
+    /// No constituent.
+    #[error("an index needs at least one constituent")]
+    NoConstituents,
+    /// Too many constituents.
+    #[error("an index has at most {CONSTITUENTS_MAX} constituents, found {0}")]
+    TooManyConstituents(usize),
+    /// An asset twice.
+    #[error("asset {0} stands more than once among the constituents")]
+    DuplicateAsset(Asset),
+    /// A target of zero or less.
+    #[error("the percentage of {0} must be greater than 0")]
+    TargetNotPositive(Asset),
+    /// Cash below 0 or at 100 and above.
+    #[error("cashPercentage must be from 0 to below 100, got {0}")]
+    CashTarget(Percent),
+    /// A threshold outside 0 to 100.
+    #[error("driftThreshold must be from 0 to 100 percentage points, got {0}")]
+    Threshold(Percent),
+    /// An interval of zero.
+    #[error("{0} must be longer than 0")]
+    Interval(&'static str),
+    /// A negative or contradictory limit.
+    #[error("{field} must {rule}, got {found}")]
+    Limit {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// The rule.
+        rule: &'static str,
+        /// The value found.
+        found: String,
+    },
+    /// Too many tags.
+    #[error("an index has at most {TAGS_MAX} tags, found {0}")]
+    TooManyTags(usize),
+}
+
+impl Definition {
+    /// Checks the definition and normalises targets that miss 100 within the tolerance.
+    pub fn validated(mut self) -> Result<Self, DefinitionError> {
+        self.check_texts()?;
+        self.check_constituents()?;
+        self.check_rebalancing()?;
+        self.check_risk()?;
+        self.normalise()?;
+        Ok(self)
+    }
+
+    /// The text types bound what they parse; a decoded definition has not been parsed.
+    fn check_texts(&self) -> Result<(), DefinitionError> {
+        check_text("name", &self.name, Name::required)?;
+        check_text("description", &self.description, Description::optional)?;
+        check_text("account", &self.account, Account::required)?;
+        if self.tags.len() > TAGS_MAX {
+            return Err(DefinitionError::TooManyTags(self.tags.len()));
+        }
+        self.tags
+            .iter()
+            .try_for_each(|tag| check_text("tags", tag, Tag::required))
+    }
+
+    fn check_constituents(&self) -> Result<(), DefinitionError> {
+        match self.constituents.len() {
+            0 => return Err(DefinitionError::NoConstituents),
+            1..=CONSTITUENTS_MAX => {}
+            more => return Err(DefinitionError::TooManyConstituents(more)),
+        }
+        let mut seen = BTreeSet::new();
+        for constituent in &self.constituents {
+            if !constituent.target.is_positive() {
+                return Err(DefinitionError::TargetNotPositive(constituent.asset));
+            }
+            if !seen.insert(constituent.asset) {
+                return Err(DefinitionError::DuplicateAsset(constituent.asset));
+            }
+        }
+        let cash = self.cash_percentage;
+        if cash < Percent::ZERO || cash >= Percent::HUNDRED {
+            return Err(DefinitionError::CashTarget(cash));
+        }
+        Ok(())
+    }
+
+    fn check_rebalancing(&self) -> Result<(), DefinitionError> {
+        let rebalancing = &self.rebalancing;
+        if !is_percentage(rebalancing.drift_threshold) {
+            return Err(DefinitionError::Threshold(rebalancing.drift_threshold));
+        }
+        if rebalancing.min_interval == Span::ZERO {
+            return Err(DefinitionError::Interval("minInterval"));
+        }
+        if rebalancing.max_interval == Span::ZERO {
+            return Err(DefinitionError::Interval("maxInterval"));
+        }
+        Ok(())
+    }
+
+    fn check_risk(&self) -> Result<(), DefinitionError> {
+        let Risk {
+            min_trade_notional: min,
+            max_trade_notional: max,
+            max_slippage,
+        } = self.risk;
+        if min < Amount::ZERO {
+            return Err(limit("minTradeNotional", "be 0 or more", &min));
+        }
+        if let Some(max) = max.filter(|max| !max.is_positive() || *max < min) {
+            let rule = "be greater than 0 and not below minTradeNotional";
+            return Err(limit("maxTradeNotional", rule, &max));
+        }
+        if !is_percentage(max_slippage) {
+            return Err(limit("maxSlippage", "be from 0 to 100", &max_slippage));
+        }
+        Ok(())
+    }
+
+    /// Scales targets and cash to exactly 100; what rounding leaves goes to the largest line.
+    fn normalise(&mut self) -> Result<(), DefinitionError> {
+        let sum = self.weights_sum()?;
+        let refuse = || DefinitionError::WeightsSum { sum };
+        let off = sum.sub(Percent::HUNDRED).map_err(|_| refuse())?;
+        if off.abs() > WEIGHT_TOLERANCE {
+            return Err(refuse());
+        }
+        if off.is_zero() {
+            return Ok(());
+        }
+        for constituent in &mut self.constituents {
+            constituent.target = scaled(constituent.target, sum).ok_or_else(refuse)?;
+        }
+        self.cash_percentage = scaled(self.cash_percentage, sum).ok_or_else(refuse)?;
+        let residue = Percent::HUNDRED.sub(self.weights_sum()?);
+        let residue = residue.map_err(|_| refuse())?;
+        // Reversed, because of equal lines `max_by_key` takes the last.
+        let largest = self.constituents.iter_mut().rev().max_by_key(|c| c.target);
+        if let Some(largest) = largest {
+            largest.target = largest.target.add(residue).map_err(|_| refuse())?;
+        }
+        Ok(())
+    }
+
+    fn weights_sum(&self) -> Result<Percent, DefinitionError> {
+        let targets = self.constituents.iter().map(|c| c.target);
+        targets
+            .clone()
+            .try_fold(self.cash_percentage, Percent::add)
+            .map_err(|_| DefinitionError::WeightsSum {
+                // The largest target stands for a sum that does not fit into 28 digits.
+                sum: targets.max().unwrap_or_default(),
+            })
+    }
+}
+
+/// A weight scaled so that weights which sum to `sum` sum to 100, but for rounding.
+fn scaled(weight: Percent, sum: Percent) -> Option<Percent> {
+    let hundredfold = weight.get().checked_mul(Decimal::ONE_HUNDRED)?;
+    let scaled = hundredfold.checked_div(sum.get())?;
+    Some(Percent::new(scaled.round_dp(SCALE_MAX).normalize()))
+}
+
+fn is_percentage(percent: Percent) -> bool {
+    percent >= Percent::ZERO && percent <= Percent::HUNDRED
+}
+
+fn limit(field: &'static str, rule: &'static str, found: &impl ToString) -> DefinitionError {
+    let found = found.to_string();
+    DefinitionError::Limit { field, rule, found }
+}
+
+fn check_text<const MAX: usize>(
+    field: &'static str,
+    text: &Text<MAX>,
+    parse: fn(&str) -> Result<Text<MAX>, TextError>,
+) -> Result<(), DefinitionError> {
+    match parse(text.as_str()) {
+        Ok(parsed) if parsed == *text => Ok(()),
+        _ => {
+            let found = text.as_str().chars().take(64).collect();
+            let rule = "be trimmed text of the allowed length without control characters";
+            Err(DefinitionError::Limit { field, rule, found })
+        }
+    }
+}

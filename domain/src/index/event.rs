@@ -1,0 +1,200 @@
+//! What happens to an index. Each struct is a stored layout: add a version, never edit one.
+
+use serde::{Deserialize, Serialize};
+
+use super::Definition;
+use crate::market::PriceProblem;
+use crate::values::{
+    Amount, Asset, IndexId, OwnerId, Percent, Quantity, RebalanceId, Timestamp, TransferId,
+};
+
+/// Cash or a quantity of an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Funds {
+    /// Money.
+    Cash(Amount),
+    /// Units of an asset.
+    Asset(Asset, Quantity),
+}
+
+/// Why a check traded nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SkipReason {
+    /// An asset has no usable price.
+    Price(Asset, PriceProblem),
+    /// A rebalance is still running.
+    RebalanceRunning(RebalanceId),
+    /// A deposit or withdrawal has not reached the venue yet.
+    TransferPending(TransferId),
+    /// Numbers that do not fit into 28 digits.
+    Arithmetic,
+    /// The index could not be rehydrated or did not answer.
+    Unavailable,
+}
+
+/// What happened to an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexEvent {
+    /// It was defined.
+    Created(IndexCreated),
+    /// Its definition was replaced.
+    Updated(IndexUpdated),
+    /// It was paused.
+    Paused(IndexPaused),
+    /// It was resumed.
+    Resumed(IndexResumed),
+    /// It was deleted.
+    Deleted(IndexDeleted),
+    /// Funds came in: booked here, and an intent towards the venue.
+    Deposited(Deposited),
+    /// Funds went out: booked here, and an intent towards the venue.
+    Withdrawn(Withdrawn),
+    /// The venue knows of the deposit or withdrawal.
+    TransferSettled(TransferSettled),
+    /// A check found drift above the notice level.
+    DriftDetected(DriftDetected),
+    /// A check found drift above the threshold.
+    ThresholdExceeded(ThresholdExceeded),
+    /// A check traded nothing, and why; repeated only when the reason changes.
+    CheckSkipped(CheckSkipped),
+    /// A check went through again after a skipped one, and found nothing else to tell.
+    CheckRecovered(CheckRecovered),
+}
+
+/// `index.created` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexCreated {
+    /// The index.
+    pub index_id: IndexId,
+    /// Its owner.
+    pub owner: OwnerId,
+    /// Its definition.
+    pub definition: Definition,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.updated` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexUpdated {
+    /// The new definition.
+    pub definition: Definition,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.paused` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexPaused {
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.resumed` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexResumed {
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.deleted` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexDeleted {
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.deposited` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deposited {
+    /// The transfer, idempotent at the venue.
+    pub transfer_id: TransferId,
+    /// What came in.
+    pub funds: Funds,
+    /// Whether the first construction, or a rebalance, shall follow.
+    pub invest: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.withdrawn` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Withdrawn {
+    /// The transfer, idempotent at the venue.
+    pub transfer_id: TransferId,
+    /// What went out.
+    pub funds: Funds,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.transfer_settled` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferSettled {
+    /// The transfer.
+    pub transfer_id: TransferId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `drift.detected` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftDetected {
+    /// Largest absolute drift, percentage points.
+    pub drift: Percent,
+    /// The asset that has it.
+    pub asset: Asset,
+    /// The index threshold, percentage points.
+    pub threshold: Percent,
+    /// Value with cash.
+    pub total_value: Amount,
+    /// The price snapshot that was looked at.
+    pub prices_seq: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `drift.threshold_exceeded` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThresholdExceeded {
+    /// Largest absolute drift, percentage points.
+    pub drift: Percent,
+    /// The asset that has it.
+    pub asset: Asset,
+    /// The index threshold, percentage points.
+    pub threshold: Percent,
+    /// Value with cash.
+    pub total_value: Amount,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.check_skipped` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckSkipped {
+    /// Why.
+    pub reason: SkipReason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.check_recovered` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckRecovered {
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,260 @@
+//! Commands of a subscription, why they are refused, and the events that they lead to.
+
+use super::{
+    ATTEMPTS_MAX, AttemptFailed, BACKOFF_FIRST, Checkpointed, Delivered, DeliveryFailed,
+    FAILURES_MAX, RETRY_AFTER_MAX, ROTATION_OVERLAP, Reason, SecretRotated, Target, Webhook,
+    WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+};
+use crate::values::{OwnerId, Span, Timestamp, WebhookId};
+
+/// The receiver says that it is gone for good.
+const GONE: u16 = 410;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// 2xx.
+    Success {
+        /// HTTP status.
+        status: u16,
+    },
+    /// Anything else.
+    Failure {
+        /// HTTP status, if there was an answer.
+        status: Option<u16>,
+        /// Why.
+        reason: Reason,
+        /// What the receiver asked for by `Retry-After`.
+        retry_after: Option<Span>,
+    },
+}
+
+/// An attempt that ended, with what the deciding needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptReport {
+    /// Position of the event.
+    pub position: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How it ended.
+    pub result: AttemptResult,
+    /// Its duration in milliseconds.
+    pub duration_ms: u32,
+    /// From 0 to 999: spreads retries over ±20 %.
+    pub jitter_permille: u16,
+    /// What `low_water` becomes if this delivery ends now.
+    pub low_water: u64,
+}
+
+/// What may be asked of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookCommand {
+    /// Make it.
+    Create {
+        /// Its id, made by the caller.
+        webhook_id: WebhookId,
+        /// Its owner.
+        owner: OwnerId,
+        /// What it is.
+        target: Target,
+        /// Whether it delivers from the start.
+        enabled: bool,
+        /// It delivers events after this position.
+        after: u64,
+    },
+    /// Replace its target.
+    Update {
+        /// The new target.
+        target: Target,
+    },
+    /// Deliver again, from a position on.
+    Enable {
+        /// It delivers events after this position.
+        after: u64,
+    },
+    /// Deliver no more.
+    Disable {
+        /// Why.
+        reason: Reason,
+    },
+    /// Make a new secret.
+    RotateSecret,
+    /// Delete it.
+    Delete,
+    /// Take in an attempt that ended.
+    Report(AttemptReport),
+    /// Note that everything up to a position has been looked at and nothing is in flight.
+    Checkpoint {
+        /// The position.
+        low_water: u64,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookRefusal {
+    /// There is no such subscription.
+    #[error("there is no such webhook")]
+    NotFound,
+    /// The id is taken.
+    #[error("the webhook exists already")]
+    Exists,
+    /// A report for a disabled or deleted subscription, or one that has ended already.
+    #[error("the delivery is not open")]
+    NotOpen,
+}
+
+/// Which events a command leads to.
+///
+/// A failed attempt is retried after 2 s, 4 s (±20 % jitter), or after what the receiver asked
+/// for, up to [`RETRY_AFTER_MAX`]; the third failure ends the delivery; status 410 ends it and
+/// disables at once; the tenth consecutive failed delivery disables.
+pub fn decide(
+    webhook: Option<&Webhook>,
+    command: WebhookCommand,
+    now: Timestamp,
+) -> Result<Vec<WebhookEvent>, WebhookRefusal> {
+    match (webhook, command) {
+        (None, command) => create(command, now),
+        (Some(_), WebhookCommand::Create { .. }) => Err(WebhookRefusal::Exists),
+        // A worker reports on a delivery that it had begun: for it the delivery is what is gone.
+        (Some(webhook), WebhookCommand::Report(_)) if webhook.deleted => {
+            Err(WebhookRefusal::NotOpen)
+        }
+        (Some(webhook), _) if webhook.deleted => Err(WebhookRefusal::NotFound),
+        (Some(webhook), command) => decide_existing(webhook, command, now),
+    }
+}
+
+fn create(command: WebhookCommand, at: Timestamp) -> Result<Vec<WebhookEvent>, WebhookRefusal> {
+    let WebhookCommand::Create {
+        webhook_id,
+        owner,
+        target,
+        enabled,
+        after,
+    } = command
+    else {
+        return Err(WebhookRefusal::NotFound);
+    };
+    Ok(vec![WebhookEvent::Created(WebhookCreated {
+        webhook_id,
+        owner,
+        target,
+        enabled,
+        after,
+        at,
+    })])
+}
+
+fn decide_existing(
+    webhook: &Webhook,
+    command: WebhookCommand,
+    at: Timestamp,
+) -> Result<Vec<WebhookEvent>, WebhookRefusal> {
+    Ok(match command {
+        WebhookCommand::Create { .. } => return Err(WebhookRefusal::Exists),
+        WebhookCommand::Update { target } => {
+            vec![WebhookEvent::Updated(WebhookUpdated { target, at })]
+        }
+        // Enabling what is enabled would skip what it has not delivered yet.
+        WebhookCommand::Enable { .. } if webhook.enabled => Vec::new(),
+        WebhookCommand::Enable { after } => {
+            vec![WebhookEvent::Enabled(WebhookEnabled { after, at })]
+        }
+        WebhookCommand::Disable { .. } if !webhook.enabled => Vec::new(),
+        WebhookCommand::Disable { reason } => vec![disabled(reason, at)],
+        WebhookCommand::RotateSecret => vec![WebhookEvent::SecretRotated(SecretRotated {
+            generation: webhook.secret_generation.saturating_add(1),
+            overlap_until: at.plus(ROTATION_OVERLAP),
+            at,
+        })],
+        WebhookCommand::Delete => vec![WebhookEvent::Deleted(WebhookDeleted { at })],
+        WebhookCommand::Report(report) => take_in(webhook, report, at)?,
+        WebhookCommand::Checkpoint { low_water } if low_water <= webhook.low_water => Vec::new(),
+        WebhookCommand::Checkpoint { low_water } => {
+            vec![WebhookEvent::Checkpointed(Checkpointed { low_water, at })]
+        }
+    })
+}
+
+/// What follows from an attempt that ended.
+fn take_in(
+    webhook: &Webhook,
+    report: AttemptReport,
+    at: Timestamp,
+) -> Result<Vec<WebhookEvent>, WebhookRefusal> {
+    let ended =
+        report.position <= webhook.low_water || webhook.ended_ahead.contains(&report.position);
+    if !webhook.enabled || ended {
+        return Err(WebhookRefusal::NotOpen);
+    }
+    match report.result {
+        AttemptResult::Success { status } => Ok(vec![WebhookEvent::Delivered(Delivered {
+            position: report.position,
+            attempts: report.attempt,
+            status,
+            duration_ms: report.duration_ms,
+            low_water: report.low_water,
+            at,
+        })]),
+        AttemptResult::Failure {
+            status,
+            reason,
+            retry_after,
+        } if report.attempt < ATTEMPTS_MAX && status != Some(GONE) => {
+            let wait = retry_wait(report.attempt, report.jitter_permille, retry_after);
+            Ok(vec![WebhookEvent::AttemptFailed(AttemptFailed {
+                position: report.position,
+                attempt: report.attempt,
+                status,
+                reason,
+                retry_at: at.plus(wait),
+                at,
+            })])
+        }
+        AttemptResult::Failure { status, reason, .. } => {
+            let why = disabling(webhook, status);
+            let failed = WebhookEvent::DeliveryFailed(DeliveryFailed {
+                position: report.position,
+                attempts: report.attempt,
+                status,
+                reason,
+                low_water: report.low_water,
+                at,
+            });
+            Ok(std::iter::once(failed)
+                .chain(why.map(|reason| disabled(reason, at)))
+                .collect())
+        }
+    }
+}
+
+/// Why a delivery that failed now disables the subscription, if it does.
+fn disabling(webhook: &Webhook, status: Option<u16>) -> Option<Reason> {
+    let failures = webhook.failure_count.saturating_add(1);
+    let reason = if status == Some(GONE) {
+        "the receiver answered 410 (gone)".to_owned()
+    } else if failures >= FAILURES_MAX {
+        format!("{failures} deliveries failed in a row")
+    } else {
+        return None;
+    };
+    Some(Reason::optional(&reason).unwrap_or_default())
+}
+
+fn disabled(reason: Reason, at: Timestamp) -> WebhookEvent {
+    WebhookEvent::Disabled(WebhookDisabled { reason, at })
+}
+
+/// The wait after a failed attempt: doubles each time, spread over ±20 % so that receivers are
+/// not hit in step; longer where the receiver asked for it.
+fn retry_wait(attempt: u32, jitter_permille: u16, retry_after: Option<Span>) -> Span {
+    let doublings = attempt.saturating_sub(1).min(ATTEMPTS_MAX);
+    let backoff = BACKOFF_FIRST.as_millis() << doublings;
+    // From 800 to 1,200 permille.
+    let spread = 800 + u64::from(jitter_permille.min(999)) * 400 / 999;
+    let backoff = Span::from_millis(backoff * spread / 1_000);
+    let asked = retry_after.unwrap_or(Span::ZERO).min(RETRY_AFTER_MAX);
+    backoff.max(asked)
+}

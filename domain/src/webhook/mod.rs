@@ -1,0 +1,98 @@
+//! A webhook subscription: which events go where, how far it has come, and when it gives up.
+//!
+//! ```text
+//! attempt ─► delivered                                     failure count back to 0
+//!    └─► attempt failed ─► attempt … ─► delivery failed ─► failure count + 1 ─► disabled at 10
+//! ```
+
+mod apply;
+mod decide;
+mod event;
+mod filter;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::values::{OwnerId, Span, Text, Timestamp, WebhookId};
+
+pub use apply::apply;
+pub use decide::{AttemptReport, AttemptResult, WebhookCommand, WebhookRefusal, decide};
+pub use event::{
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, SecretRotated, WebhookCreated,
+    WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+};
+pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
+
+/// Consecutive failed deliveries after which a subscription is disabled.
+pub const FAILURES_MAX: u32 = 10;
+/// Attempts per delivery.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Wait before the second attempt; doubles with each further one.
+pub const BACKOFF_FIRST: Span = Span::from_secs(2);
+/// Longest `Retry-After` that is honoured.
+pub const RETRY_AFTER_MAX: Span = Span::from_secs(300);
+/// Deliveries of one subscription in flight: keeps a slow receiver from holding memory.
+pub const IN_FLIGHT_MAX: usize = 8;
+/// Both secrets sign for this long after a rotation.
+pub const ROTATION_OVERLAP: Span = Span::from_hours(24);
+
+/// A target URL, checked by the address policy before it comes here.
+pub type Url = Text<2048>;
+/// A description.
+pub type Description = Text<500>;
+/// A sentence that says why.
+pub type Reason = Text<300>;
+
+/// What an owner says about a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Where deliveries go.
+    pub url: Url,
+    /// Which events.
+    pub events: Filter,
+    /// Description.
+    pub description: Description,
+}
+
+/// A subscription: the fold of its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// The subscription.
+    pub webhook_id: WebhookId,
+    /// Its owner.
+    pub owner: OwnerId,
+    /// What it is.
+    pub target: Target,
+    /// Whether it delivers.
+    pub enabled: bool,
+    /// Why it does not.
+    pub disabled_reason: Option<Reason>,
+    /// Deleted; its stream stays.
+    pub deleted: bool,
+    /// Counts its secrets from 1.
+    pub secret_generation: u32,
+    /// The secret before signs too until then.
+    pub overlap_until: Option<Timestamp>,
+    /// Consecutive failed deliveries.
+    pub failure_count: u32,
+    /// Every matching event up to here has ended.
+    pub low_water: u64,
+    /// Deliveries beyond `low_water` that have ended: at most a window full.
+    pub ended_ahead: BTreeSet<u64>,
+    /// Deliveries with a failed attempt: position, attempts made, when the next is due.
+    pub retrying: Vec<(u64, u32, Timestamp)>,
+    /// When a delivery last succeeded or failed.
+    pub last_triggered_at: Option<Timestamp>,
+    /// Deliveries that succeeded.
+    pub succeeded: u64,
+    /// Deliveries that failed.
+    pub failed: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last by its owner, or disabled.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,156 @@
+//! What every store decides before it writes: is the append storable, and do its versions hold.
+//!
+//! ```text
+//! StreamAppend ─► check_shape (before any queue) ─► Admission::admit (one writer, in order) ─► Admitted
+//! ```
+//! Admission sees the durable versions and those of the same commit that came before: a refused
+//! append leaves no trace, and the others of the commit proceed.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::envelope::StreamId;
+use crate::frame::{Commit, FrameBuilder, check_event};
+use crate::index::StreamIndex;
+use crate::log::{AppendError, Appended, Expected, Head, Position, StreamAppend, Version};
+
+/// Largest append in bytes: some 10,000 events. It is written at once, so everybody waits for it.
+pub const APPEND_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes after which a commit takes no further append: with the largest append behind it, it
+/// stays near 100 frames, which sled takes in one batch.
+pub(crate) const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes that an event is counted as besides its payload: names, ids and numbers.
+const EVENT_OVERHEAD_BYTES: usize = 256;
+
+/// Refuses what can never be stored; gives the size that counts against the bounds.
+pub(crate) fn check_shape(batch: &[StreamAppend]) -> Result<usize, AppendError> {
+    let invalid = |what: String| Err(AppendError::Invalid(what));
+    let mut seen = HashSet::with_capacity(batch.len());
+    let mut bytes = 0usize;
+    if batch.is_empty() {
+        return invalid("no stream is named".into());
+    }
+    for part in batch {
+        if part.events.is_empty() {
+            return invalid(format!("no event for stream {}", part.stream));
+        }
+        if !seen.insert(&part.stream) {
+            return invalid(format!("stream {} is named twice", part.stream));
+        }
+        for event in &part.events {
+            check_event(event)
+                .map_err(|what| AppendError::Invalid(format!("stream {}: {what}", part.stream)))?;
+            bytes = bytes.saturating_add(event.payload.len() + EVENT_OVERHEAD_BYTES);
+        }
+    }
+    if bytes > APPEND_MAX_BYTES {
+        return invalid(format!(
+            "{bytes} bytes, the limit is {APPEND_MAX_BYTES}: append in parts"
+        ));
+    }
+    Ok(bytes)
+}
+
+/// What a commit adds to the index.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    stream: StreamId,
+    version: Version,
+    position: Position,
+}
+
+/// The appends of one commit that were accepted.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub commit: Commit,
+    pub entries: Vec<Entry>,
+}
+
+impl Admitted {
+    /// Makes the commit's events known; only after they are durable.
+    pub(crate) fn index_into(&self, index: &mut StreamIndex) -> Result<(), AppendError> {
+        for entry in &self.entries {
+            index
+                .record_shared(&entry.stream, entry.version, entry.position)
+                .map_err(|gap| AppendError::Store(gap.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects the appends of one commit.
+#[derive(Debug)]
+pub(crate) struct Admission<'a> {
+    durable: &'a StreamIndex,
+    pending: HashMap<StreamId, Version>,
+    frames: FrameBuilder,
+    entries: Vec<Entry>,
+}
+
+impl<'a> Admission<'a> {
+    pub(crate) fn new(durable: &'a StreamIndex, head: Head) -> Self {
+        Self {
+            durable,
+            pending: HashMap::new(),
+            frames: FrameBuilder::new(head),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Accepts a batch whose shape was checked, or refuses it alone.
+    pub(crate) fn admit(&mut self, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+        for part in batch {
+            self.check_version(part)?;
+        }
+        let first = self.frames.last() + 1;
+        let versions = batch.iter().map(|part| self.put(part)).collect();
+        Ok(Appended {
+            first,
+            last: self.frames.last(),
+            versions,
+        })
+    }
+
+    fn version(&self, stream: &StreamId) -> Version {
+        self.pending
+            .get(stream)
+            .copied()
+            .unwrap_or_else(|| self.durable.version(stream))
+    }
+
+    fn check_version(&self, part: &StreamAppend) -> Result<(), AppendError> {
+        let actual = self.version(&part.stream);
+        match part.expected {
+            Expected::Exact(expected) if expected != actual => Err(AppendError::Conflict {
+                stream: part.stream.clone(),
+                expected,
+                actual,
+            }),
+            Expected::Exact(_) | Expected::Any => Ok(()),
+        }
+    }
+
+    fn put(&mut self, part: &StreamAppend) -> Version {
+        let mut version = self.version(&part.stream);
+        for event in &part.events {
+            version += 1;
+            let position = self.frames.push(&part.stream, version, event);
+            self.entries.push(Entry {
+                stream: part.stream.clone(),
+                version,
+                position,
+            });
+        }
+        self.pending.insert(part.stream.clone(), version);
+        version
+    }
+
+    /// The commit, or nothing when every append was refused.
+    pub(crate) fn finish(self) -> Option<Admitted> {
+        (!self.frames.is_empty()).then(|| Admitted {
+            commit: self.frames.finish(),
+            entries: self.entries,
+        })
+    }
+}

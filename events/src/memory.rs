@@ -1,0 +1,157 @@
+//! The log in memory: for tests and for embedding without a disk. The same frames, the same rules.
+
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::admission::{Admission, check_shape};
+use crate::envelope::{Recorded, StreamId};
+use crate::frame::GENESIS;
+use crate::index::StreamIndex;
+use crate::log::{
+    AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
+};
+
+#[derive(Debug)]
+struct State {
+    events: Vec<Recorded>,
+    index: StreamIndex,
+    head: Head,
+    open: bool,
+}
+
+/// An [`EventLog`] that forgets everything when it is dropped.
+#[derive(Debug)]
+pub struct MemoryLog {
+    state: RwLock<State>,
+    published: Mutex<Option<watch::Sender<Position>>>,
+    watch: watch::Receiver<Position>,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        let (published, watch) = watch::channel(0);
+        let state = State {
+            events: Vec::new(),
+            index: StreamIndex::default(),
+            head: Head {
+                position: 0,
+                hash: GENESIS,
+            },
+            open: true,
+        };
+        Self {
+            state: RwLock::new(state),
+            published: Mutex::new(Some(published)),
+            watch,
+        }
+    }
+}
+
+impl MemoryLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn append(&mut self, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+        if !self.open {
+            return Err(AppendError::Closed(
+                "it was closed in an orderly way".into(),
+            ));
+        }
+        let mut admission = Admission::new(&self.index, self.head);
+        let appended = admission.admit(batch)?;
+        if let Some(admitted) = admission.finish() {
+            for frame in &admitted.commit.frames {
+                let events = frame
+                    .events()
+                    .map_err(|e| AppendError::Store(e.to_string()))?;
+                self.events.extend(events);
+            }
+            admitted.index_into(&mut self.index)?;
+            self.head = admitted.commit.head;
+        }
+        Ok(appended)
+    }
+
+    fn at(&self, position: Position) -> Option<Recorded> {
+        self.events
+            .get(usize::try_from(position.checked_sub(1)?).ok()?)
+            .cloned()
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryLog {
+    async fn append(&self, batch: Vec<StreamAppend>) -> Result<Appended, AppendError> {
+        check_shape(&batch)?;
+        let mut state = self.state_mut();
+        let appended = state.append(&batch)?;
+        // Published under the lock, so that the watch never goes back.
+        if let Some(published) = &*self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            published.send_replace(appended.last);
+        }
+        Ok(appended)
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        let state = self.state();
+        let start = usize::try_from(after)
+            .unwrap_or(usize::MAX)
+            .min(state.events.len());
+        let end = start.saturating_add(limit).min(state.events.len());
+        Ok(state.events[start..end].to_vec())
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let state = self.state();
+        let positions = state.index.positions(stream, from, limit, direction);
+        Ok(positions
+            .into_iter()
+            .filter_map(|position| state.at(position))
+            .collect())
+    }
+
+    fn version(&self, stream: &StreamId) -> Version {
+        self.state().index.version(stream)
+    }
+
+    fn head(&self) -> Head {
+        self.state().head
+    }
+
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.watch.clone()
+    }
+
+    async fn close(&self) -> Result<(), AppendError> {
+        self.state_mut().open = false;
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Ok(())
+    }
+}
