@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel_actors::ports::{Clock, Entropy};
+use evenkeel_actors::uuid_v7;
 use evenkeel_domain::values::EventKey;
 use http::{HeaderMap, HeaderName};
 
@@ -27,7 +28,7 @@ pub struct RequestId {
 impl RequestId {
     /// Names a request.
     pub fn of(headers: &HeaderMap, clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
-        let key = EventKey::from_u128(fresh(clock, entropy));
+        let key = EventKey::from_u128(uuid_v7(clock.now(), entropy));
         let text = sent(headers).unwrap_or_else(|| key.to_string().into());
         Self { text, key }
     }
@@ -38,17 +39,6 @@ fn sent(headers: &HeaderMap) -> Option<Arc<str>> {
     let fits = (1..=REQUEST_ID_MAX_LEN).contains(&text.len());
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/');
     (fits && text.bytes().all(plain)).then(|| text.into())
-}
-
-/// 128 bits that sort by time: a UUID of version 7.
-fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> u128 {
-    let millis = u64::try_from(clock.now().as_micros().max(0) / 1_000).unwrap_or_default();
-    let mut random = [0; 10];
-    random[..8].copy_from_slice(&entropy.next_u64().to_be_bytes());
-    random[8..].copy_from_slice(&entropy.next_u64().to_be_bytes()[..2]);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random)
-        .into_uuid()
-        .as_u128()
 }
 
 #[cfg(test)]

@@ -130,11 +130,7 @@ mod tests {
             (r#"{"price":{"A":"1"}}"#, false),
             ("{}", false),
         ] {
-            assert_eq!(
-                command(body.as_bytes(), now()).is_ok(),
-                fine,
-                "{body}"
-            );
+            assert_eq!(command(body.as_bytes(), now()).is_ok(), fine, "{body}");
         }
     }
 }
