@@ -59,7 +59,7 @@ impl fmt::Debug for Layers {
 }
 
 /// Variables that are no keys but ours all the same: those of the client commands.
-const OTHER_VARIABLES: [&str; 2] = ["EVENKEEL_URL", "EVENKEEL_TOKEN"];
+const OTHER_VARIABLES: [&str; 3] = ["EVENKEEL_URL", "EVENKEEL_TOKEN", "EVENKEEL_WEBHOOK_SECRET"];
 
 impl Layers {
     /// Lays flags over environment over file.
