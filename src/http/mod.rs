@@ -26,6 +26,10 @@ mod router;
 mod routes;
 mod server;
 mod stack;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -85,7 +85,8 @@ pub async fn serve(listener: Listener, api: Api, shutdown: impl Future<Output = 
     in_time
 }
 
-fn stack(api: &Api) -> Stack {
+/// The whole API as one service.
+pub(super) fn stack(api: &Api) -> Stack {
     let engine = api.engine.clone();
     let identify = Arc::new(move |hash: &[u8; 32]| engine.identify(hash));
     let gate = Arc::new(Gate::new(identify, Arc::clone(&api.clock)));
