@@ -30,6 +30,7 @@ impl DemoArgs {
 }
 
 /// Runs the demo.
+#[expect(clippy::unused_async, reason = "it is composed later")]
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
     let _ = (args, config);
     Err(CliError::failed("demo is not wired yet"))

@@ -50,6 +50,7 @@ pub enum LogCommand {
 }
 
 /// Looks at the log.
+#[expect(clippy::unused_async, reason = "it is composed later")]
 pub async fn run(args: LogArgs, config: Config) -> Result<ExitCode, CliError> {
     let _ = (args, config);
     Err(CliError::failed("log is not wired yet"))

@@ -4,6 +4,16 @@
 //! Standard output carries results only; everything else goes to standard error, errors as one
 //! line each.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test ends where its expectation does"
+    )
+)]
+
 pub mod config;
 pub mod demo;
 pub mod listen;
@@ -39,11 +49,21 @@ pub struct Global {
     /// A configuration file (TOML)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The data directory [env: EVENKEEL_DATA]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The data directory.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "The data directory [env: EVENKEEL_DATA]"
+    )]
     pub data: Option<PathBuf>,
-    /// A level, or a filter such as info,evenkeel::http=debug [env: EVENKEEL_LOG]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// What is logged.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        help = "A level, or a filter such as info,evenkeel::http=debug [env: EVENKEEL_LOG]"
+    )]
     pub log_level: Option<String>,
 }
 

@@ -10,6 +10,16 @@
 //! All keys, their variables and defaults stand in [`keys::KEYS`]. A wrong value is an error at
 //! start that names key, source, value and what is allowed.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test ends where its expectation does"
+    )
+)]
+
 mod error;
 pub mod keys;
 mod layers;

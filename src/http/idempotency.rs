@@ -136,14 +136,14 @@ impl Store {
         }))
     }
 
-    fn settle(&self, place: Place, outcome: Option<Outcome>) {
+    fn settle(&self, place: &Place, outcome: Option<Outcome>) {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(outcome) = outcome else {
-            books.entries.remove(&place);
+            books.entries.remove(place);
             return;
         };
         let size = outcome.size();
-        if let Some(entry) = books.entries.get_mut(&place) {
+        if let Some(entry) = books.entries.get_mut(place) {
             entry.outcome = outcome;
             books.bytes += size;
         }
@@ -226,7 +226,7 @@ impl Permit {
             Err(problem) => (Err(problem), None),
         };
         if let Some(place) = self.place.take() {
-            self.store.settle(place, outcome);
+            self.store.settle(&place, outcome);
         }
         answer
     }
@@ -235,7 +235,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            self.store.settle(place, Some(Outcome::Unknown));
+            self.store.settle(&place, Some(Outcome::Unknown));
         }
     }
 }

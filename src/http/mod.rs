@@ -11,6 +11,16 @@
 //! Everything that is no 2xx is a [`problem::Problem`]. The rules are the engine's: nothing
 //! here decides about money.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test ends where its expectation does"
+    )
+)]
+
 mod body;
 mod fields;
 mod gate;

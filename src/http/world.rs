@@ -119,9 +119,10 @@ impl WebhookTransport for World {
         }
     }
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
-        match url.starts_with("https://") {
-            true => Ok(()),
-            false => Err(UrlRefused("it must begin with https://".to_owned())),
+        if url.starts_with("https://") {
+            Ok(())
+        } else {
+            Err(UrlRefused("it must begin with https://".to_owned()))
         }
     }
     fn secret(&self, id: WebhookId, generation: u32) -> String {

@@ -148,6 +148,15 @@ impl Wanted {
     }
 }
 
+/// A page of the audit.
+#[derive(Serialize)]
+struct Audit<'a> {
+    #[serde(flatten)]
+    page: Page<EventBody<'a>>,
+    /// The log was looked at up to here: go on from here for what comes later.
+    position: u64,
+}
+
 async fn audit(api: Api, mut call: Call) -> Answer {
     let query = &mut call.query;
     let (cursor, limit) = query.page::<u64>()?;
@@ -156,13 +165,6 @@ async fn audit(api: Api, mut call: Call) -> Answer {
     call.query.finish()?;
     let (events, position) = wanted.read(&api, &call.caller, after, limit).await?;
     let head = *api.engine.watch().borrow();
-    #[derive(Serialize)]
-    struct Audit<'a> {
-        #[serde(flatten)]
-        page: Page<EventBody<'a>>,
-        /// The log was looked at up to here: go on from here for what comes later.
-        position: u64,
-    }
     reply::ok(&Audit {
         page: Page {
             items: events.iter().map(body).collect(),

@@ -3,7 +3,7 @@
 use evenkeel_actors::engine::{IndexFilter, IndexView};
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{Constituent, Holding, Rebalancing, Risk, SkipReason, Status};
-use evenkeel_domain::values::{Amount, IndexId, OwnerId, Percent, RebalanceId, Timestamp};
+use evenkeel_domain::values::{Amount, IndexId, OwnerId, Percent, RebalanceId, Text, Timestamp};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
@@ -75,7 +75,7 @@ fn body(view: &IndexView) -> impl Serialize + '_ {
         owner: index.owner,
         name: definition.name.as_str(),
         description: definition.description.as_str(),
-        tags: definition.tags.iter().map(|tag| tag.as_str()).collect(),
+        tags: definition.tags.iter().map(Text::as_str).collect(),
         account: definition.account.as_str(),
         status: index.status,
         constituents: &definition.constituents,

@@ -185,6 +185,14 @@ async fn history(api: Api, mut call: Call) -> Answer {
     })
 }
 
+fn trade(event: &Event) -> Option<TradeBody<'_>> {
+    match event {
+        Event::Rebalance(RebalanceEvent::TradeExecuted(trade)) => Some(executed(trade)),
+        Event::Rebalance(RebalanceEvent::TradeFailed(trade)) => Some(failed(trade)),
+        _ => None,
+    }
+}
+
 async fn trades(api: Api, mut call: Call) -> Answer {
     let id = id_of(&call)?;
     let (before, limit) = call.query.page()?;
@@ -194,11 +202,6 @@ async fn trades(api: Api, mut call: Call) -> Answer {
         .engine
         .index_events(&call.caller, id, &wanted, before, limit)
         .await?;
-    let trade = |event| match event {
-        &Event::Rebalance(RebalanceEvent::TradeExecuted(ref trade)) => Some(executed(trade)),
-        &Event::Rebalance(RebalanceEvent::TradeFailed(ref trade)) => Some(failed(trade)),
-        _ => None,
-    };
     reply::ok(&Page {
         items: page
             .items

@@ -2,7 +2,7 @@
 
 use evenkeel_actors::engine::WebhookView;
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::values::{OwnerId, Timestamp, WebhookId};
+use evenkeel_domain::values::{OwnerId, Text, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Filter, Target, Url};
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -74,10 +74,7 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         succeeded: webhook.succeeded,
         failed: webhook.failed,
         last_triggered_at: webhook.last_triggered_at,
-        disabled_reason: webhook
-            .disabled_reason
-            .as_ref()
-            .map(|reason| reason.as_str()),
+        disabled_reason: webhook.disabled_reason.as_ref().map(Text::as_str),
         version: view.version,
         created_at: webhook.created_at,
         updated_at: webhook.updated_at,
