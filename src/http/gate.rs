@@ -24,6 +24,7 @@ use super::query::Query;
 use super::reply::Answer;
 use super::request_id::RequestId;
 use super::router::Call;
+use super::token::token_hash;
 
 /// Finds who a token belongs to by its SHA-256.
 pub type Identify = Arc<dyn Fn(&[u8; 32]) -> Option<Caller> + Send + Sync>;
@@ -41,12 +42,28 @@ pub struct Arrival<B> {
     pub headers: HeaderMap,
     /// The path as it came.
     pub path: String,
-    /// The query.
-    pub query: Query,
+    /// The query as it came.
+    pub query: String,
     /// The request's names.
     pub request: RequestId,
     /// The body, not read yet.
     pub body: B,
+}
+
+impl<B> Arrival<B> {
+    /// The head and the body.
+    fn split(self) -> (Arrival<()>, B) {
+        let head = Arrival {
+            params: self.params,
+            method: self.method,
+            headers: self.headers,
+            path: self.path,
+            query: self.query,
+            request: self.request,
+            body: (),
+        };
+        (head, self.body)
+    }
 }
 
 /// Checks requests.
@@ -76,18 +93,13 @@ impl Gate {
     {
         let (caller, credential) = self.admit(&arrival.headers, &arrival.request, scope)?;
         let sends_body = arrival.method == Method::POST || arrival.method == Method::PUT;
+        let (arrival, body) = arrival.split();
         let body = if sends_body {
-            body::read(&arrival.headers, arrival.body).await?
+            body::read(&arrival.headers, body).await?
         } else {
             Bytes::new()
         };
-        let permit = match self.begin(
-            &arrival.method,
-            &arrival.path,
-            &arrival.headers,
-            &caller,
-            &body,
-        )? {
+        let permit = match self.begin(&arrival, &caller, &body)? {
             Started::Run(permit) => permit,
             Started::Replay(answer) => return answer,
         };
@@ -96,7 +108,7 @@ impl Gate {
             caller,
             credential,
             params: arrival.params,
-            query: arrival.query,
+            query: Query::parse(&arrival.query),
             headers: arrival.headers,
             body,
         };
@@ -114,7 +126,7 @@ impl Gate {
         scope: Scope,
     ) -> Result<(Caller, [u8; 32]), Problem> {
         let token = bearer(headers)?;
-        let credential: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let credential = token_hash(token);
         let mut caller = (self.identify)(&credential).ok_or_else(|| {
             let challenge = r#"Bearer realm="evenkeel", error="invalid_token""#;
             Problem::unauthorized("the token is not known, or was revoked", challenge)
@@ -129,22 +141,25 @@ impl Gate {
 
     fn begin(
         &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
+        arrival: &Arrival<()>,
         caller: &Caller,
         body: &[u8],
     ) -> Result<Started, Problem> {
-        if *method != Method::POST {
-            return Ok(Started::Run(None));
-        }
-        let Some(key) = headers.get("idempotency-key") else {
+        let key = arrival.headers.get("idempotency-key");
+        let Some(key) = key.filter(|_| arrival.method == Method::POST) else {
             return Ok(Started::Run(None));
         };
         let key = super::idempotency::key(key)?;
-        let body: [u8; 32] = Sha256::digest(body).into();
-        let place = (caller.owner, path.to_owned(), key);
-        match self.idempotency.begin(place, body, self.clock.now())? {
+        let asked = Sha256::new()
+            .chain_update(&arrival.query)
+            .chain_update([0])
+            .chain_update(body)
+            .finalize();
+        let place = (caller.owner, arrival.path.clone(), key);
+        match self
+            .idempotency
+            .begin(place, asked.into(), self.clock.now())?
+        {
             Begun::Fresh(permit) => Ok(Started::Run(Some(permit))),
             Begun::Replay(stored) => Ok(Started::Replay(Ok(stored.response()))),
         }

@@ -38,6 +38,7 @@ mod server;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod token;
 #[cfg(test)]
 mod world;
 
@@ -51,6 +52,7 @@ use tokio::sync::{Semaphore, watch};
 use metrics::Counters;
 
 pub use server::{Listener, bind, serve};
+pub use token::{new_token, token_hash};
 
 /// Streams of events that are open at once: each holds a connection and reads the log.
 const STREAMS_MAX: usize = 256;

@@ -210,7 +210,7 @@ where
                     method,
                     headers,
                     path: path.as_str().to_owned(),
-                    query: Query::parse(&query),
+                    query,
                     request: id,
                     body,
                 };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::token::token_hash;
 use async_trait::async_trait;
 use evenkeel_actors::Engine;
 use evenkeel_actors::engine::{Ports, Settings};
@@ -17,7 +18,6 @@ use evenkeel_domain::values::{Amount, Asset, Percent, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::{Snapshot, SnapshotError, SnapshotStore};
-use sha2::{Digest, Sha256};
 
 use super::Api;
 use super::server;
@@ -148,10 +148,7 @@ pub async fn api() -> Api {
         ..Settings::default()
     };
     let engine = Engine::start(ports, settings).await.unwrap();
-    engine
-        .bootstrap(Sha256::digest(ADMIN.as_bytes()).into())
-        .await
-        .unwrap();
+    engine.bootstrap(token_hash(ADMIN)).await.unwrap();
     Api::new(engine, Arc::new(World), entropy)
 }
 

@@ -131,6 +131,10 @@ async fn find(api: Api, mut call: Call) -> Answer {
         limit,
     };
     call.query.finish()?;
+    let foreign = |owner: OwnerId| owner != call.caller.owner && !call.caller.is_admin();
+    if filter.owner.is_some_and(foreign) {
+        return reply::ok(&Page::<()>::default());
+    }
     let page = api.engine.indexes(&call.caller, filter).await?;
     reply::ok(&Page {
         items: page.items.iter().map(body).collect(),

@@ -1,22 +1,16 @@
 //! `/api/owners`: owners and their tokens, for admins.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use evenkeel_actors::ports::Entropy;
 use evenkeel_domain::access::{Name, Owner, Scope};
 use evenkeel_domain::values::{OwnerId, TokenId};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::http::Api;
 use crate::http::fields::{Fields, incomplete, required_text};
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
-
-/// What tokens begin with, so that scanners find leaked ones.
-const TOKEN_PREFIX: &str = "evk_";
+use crate::http::token::new_token;
 
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
@@ -114,16 +108,6 @@ fn scopes(value: &Value) -> Result<Vec<Scope>, String> {
     Ok(scopes)
 }
 
-/// A token of 256 random bits, and its SHA-256.
-pub fn new_token(entropy: &dyn Entropy) -> (String, [u8; 32]) {
-    let random: Vec<u8> = (0..4)
-        .flat_map(|_| entropy.next_u64().to_be_bytes())
-        .collect();
-    let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-    let hash = Sha256::digest(token.as_bytes()).into();
-    (token, hash)
-}
-
 async fn revoke(api: Api, call: Call) -> Answer {
     let (owner, token) = (owner_of(&call)?, call.id(1, "token")?);
     api.engine.revoke_token(&call.caller, owner, token).await?;
@@ -133,15 +117,6 @@ async fn revoke(api: Api, call: Call) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::stack::tests::Fixed;
-
-    #[test]
-    fn a_token_is_256_bits_with_a_prefix() {
-        let (token, hash) = new_token(&Fixed);
-        assert_eq!(token.len(), 47);
-        assert!(token.starts_with("evk_AAAA"));
-        assert_eq!(hash, <[u8; 32]>::from(Sha256::digest(token.as_bytes())));
-    }
 
     #[test]
     fn scopes_are_known_words() {

@@ -1,8 +1,9 @@
 //! `/api/indexes/{id}/rebalance`, `/drift`, `/rebalances`, `/trades`.
 
-use evenkeel_actors::engine::{RebalanceAnswer, RebalanceView};
+use evenkeel_actors::engine::{LoggedEvent, RebalanceAnswer, RebalanceView};
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
+use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::plan::{Side, TradePlan};
 use evenkeel_domain::rebalance::{
     RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
@@ -28,6 +29,12 @@ pub fn rows() -> Vec<Row<Api>> {
             rebalance,
         ),
         Row::needs(Scope::Read, Method::GET, "/api/indexes/{id}/drift", drift),
+        Row::needs(
+            Scope::Read,
+            Method::GET,
+            "/api/indexes/{id}/drift/history",
+            drift_history,
+        ),
         Row::needs(
             Scope::Read,
             Method::GET,
@@ -86,6 +93,34 @@ async fn drift(api: Api, call: Call) -> Answer {
         "exceeded": report.drift > view.threshold,
         "assets": report.assets,
     }))
+}
+
+/// What checks found, newest first: a check that found no drift, or the same prices and holdings
+/// again, stands not in the log and so not here.
+async fn drift_history(api: Api, mut call: Call) -> Answer {
+    let id = id_of(&call)?;
+    let (before, limit) = call.query.page()?;
+    call.query.finish()?;
+    let wanted = |name: &str| name == "drift.detected";
+    let page = api
+        .engine
+        .index_events(&call.caller, id, &wanted, before, limit)
+        .await?;
+    let found = |logged: &LoggedEvent| match &logged.event {
+        Event::Index(IndexEvent::DriftDetected(found)) => Some(json!({
+            "at": found.at,
+            "drift": found.drift,
+            "asset": found.asset,
+            "threshold": found.threshold,
+            "exceeded": found.drift > found.threshold,
+            "totalValue": found.total_value,
+        })),
+        _ => None,
+    };
+    reply::ok(&Page {
+        items: page.items.iter().filter_map(found).collect(),
+        next: page.next.map(|version| version.to_string()),
+    })
 }
 
 /// A trade on the wire: what was executed, or what failed and why.

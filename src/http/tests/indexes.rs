@@ -26,6 +26,8 @@ async fn from_nothing_to_a_rebalanced_index() {
     );
     assert_eq!(drift["assets"][0]["asset"], "A");
 
+    let recorded = format!("{path}/drift/history");
+    assert_eq!(client.get(&recorded).await.fine()["items"], json!([]));
     let dry = client
         .post(&format!("{path}/rebalance"), r#"{"dryRun":true}"#)
         .await
@@ -42,6 +44,9 @@ async fn from_nothing_to_a_rebalanced_index() {
         ["checked", "drifted", "exceeded", "rebalancesStarted"].map(|name| run[name].clone());
     assert_eq!(counts, [1, 1, 1, 1].map(Value::from), "{run}");
 
+    let recorded = client.get(&recorded).await.fine();
+    assert_eq!(recorded["items"][0]["totalValue"], "11500");
+    assert_eq!(recorded["items"][0]["exceeded"], true);
     let again = client.post(&format!("{path}/rebalance"), "").await.fine();
     assert_eq!(again["status"], "NOT_NEEDED");
     let history = client.get(&format!("{path}/rebalances")).await.fine();
