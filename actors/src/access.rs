@@ -95,9 +95,9 @@ impl AccessBook {
         let mut events = Vec::new();
         for command in commands {
             let decided = access::decide(owner.as_ref(), command, shell.now())?;
-            decided
-                .iter()
-                .for_each(|event| access::apply(&mut owner, event));
+            for event in &decided {
+                access::apply(&mut owner, event);
+            }
             events.extend(decided);
         }
         let logged: Vec<Event> = events.iter().cloned().map(Event::Access).collect();

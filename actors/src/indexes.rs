@@ -29,7 +29,7 @@ const RESTART_WAIT_MAX: Duration = Duration::from_secs(30);
 const FAILURES_MAX: u32 = 16;
 
 /// An index that lives this long after a restart has recovered: its failures are forgotten.
-const RECOVERED_AFTER: Duration = Duration::from_secs(60);
+const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 
 /// Indexes rehydrated at once: enough to share the log's pages, few enough to bound memory.
 const REHYDRATE_AT_ONCE: usize = 64;

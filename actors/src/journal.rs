@@ -113,6 +113,16 @@ impl Journal {
 }
 
 impl Origin {
+    /// An origin that began the request or run it belongs to.
+    pub(crate) fn new(owner: Option<OwnerId>, by: &str, correlation: EventKey) -> Self {
+        Self {
+            owner,
+            by: by.into(),
+            correlation,
+            causation: correlation,
+        }
+    }
+
     fn metadata(&self, recorded_at_us: i64) -> Metadata {
         Metadata {
             owner: self

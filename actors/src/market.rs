@@ -120,11 +120,13 @@ impl MarketState {
             Ok(Ok(fetched)) => fetched,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no prices in this cycle");
-                return Ok(self.feed_failed(&assets));
+                self.feed_failed(&assets);
+                return Ok(());
             }
             Err(_) => {
                 tracing::warn!(timeout = ?FETCH_TIMEOUT, "no prices in this cycle: the feed did not answer in time");
-                return Ok(self.feed_failed(&assets));
+                self.feed_failed(&assets);
+                return Ok(());
             }
         };
         self.problems = problems(&assets, &fetched.prices);

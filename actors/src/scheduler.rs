@@ -28,13 +28,13 @@ use crate::streams;
 
 /// Longest sleep of the timer: after it the clock is read anew, so a clock that was set is
 /// noticed within a minute.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// Runs by hand that may wait for the one that is going.
 const WAITING_MAX: usize = 64;
 
 /// How long `wait` waits for the rebalances of a run after its checks.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// What the scheduler is told.
 pub(crate) enum SchedulerMsg {
@@ -168,9 +168,7 @@ impl SchedulerState {
     async fn register(&mut self) -> Result<(), ActorProcessingErr> {
         let settings = &self.shell.settings;
         let command = settings.drift_monitor_job(self.job.as_ref())?;
-        let origin = self
-            .shell
-            .system(None, "system:configuration", self.shell.new_key());
+        let origin = Origin::new(None, "system:configuration", self.shell.new_key());
         self.change(command, &origin).await??;
         Ok(())
     }
@@ -205,7 +203,9 @@ impl SchedulerState {
             .journal
             .append(&self.stream, self.version, &events, origin)
             .await?;
-        events.iter().for_each(|event| adopt(&mut self.job, event));
+        for event in &events {
+            adopt(&mut self.job, event);
+        }
         Ok(())
     }
 
@@ -311,9 +311,7 @@ impl SchedulerState {
         tally.cycles.add(1);
         tally.checks.add(u64::from(completed.summary.checked));
         let correlation = EventKey::from_u128(going.run_id.as_u128());
-        let origin = self
-            .shell
-            .system(None, "schedule:drift-monitor", correlation);
+        let origin = Origin::new(None, "schedule:drift-monitor", correlation);
         let decided = job::decide(
             self.job.as_ref(),
             JobCommand::CompleteRun(completed.clone()),
@@ -358,7 +356,7 @@ impl SchedulerState {
 /// One run of the drift monitor: prices once, then every index.
 async fn run(shell: &Shell, run_id: RunId, trigger: RunTrigger) -> EndedRun {
     let (began, started_at) = (Instant::now(), shell.now());
-    let origin = shell.system(
+    let origin = Origin::new(
         None,
         "schedule:drift-monitor",
         EventKey::from_u128(run_id.as_u128()),

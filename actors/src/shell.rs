@@ -8,7 +8,7 @@ use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::values::{Asset, EventKey, OwnerId, Timestamp};
 use evenkeel_events::Position;
 use evenkeel_snapshots::SnapshotStore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access::AccessBook;
 use crate::directory::{Directory, Universe, WebhookBook};
@@ -36,6 +36,9 @@ pub(crate) struct Shell {
     pub(crate) access: AccessBook,
     pub(crate) universe: Universe,
     pub(crate) handles: Handles,
+    /// Checks that have something to append, at once: a cycle that finds news in every index
+    /// must not hold all of it in memory.
+    pub(crate) follow_ups: Semaphore,
     /// The newest prices; the market actor writes, everybody reads.
     pub(crate) prices: watch::Sender<Arc<PriceSnapshot>>,
     /// Where the dispatcher of this process began.
@@ -51,23 +54,13 @@ impl Shell {
         EventKey::from_u128(self.ids.next())
     }
 
-    /// The origin of a change that the engine makes by itself.
-    pub(crate) fn system(&self, owner: Option<OwnerId>, by: &str, correlation: EventKey) -> Origin {
-        Origin {
-            owner,
-            by: by.into(),
-            correlation,
-            causation: correlation,
-        }
-    }
-
     /// The origin of a change that a caller makes to an owner's data.
     pub(crate) fn origin(&self, caller: &Caller, owner: Option<OwnerId>) -> Origin {
         let by = match caller.token {
             Some(token) => token.to_string(),
             None => caller.owner.to_string(),
         };
-        self.system(owner, &by, caller.request)
+        Origin::new(owner, &by, caller.request)
     }
 
     pub(crate) fn latest_prices(&self) -> Arc<PriceSnapshot> {

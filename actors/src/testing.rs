@@ -1,6 +1,11 @@
 //! A small world for tests: a clock that is moved by hand, a venue and receivers in memory, a log
 //! in memory that outlives an engine, so that a test can stop one and start the next.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation ends the test"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -20,7 +25,7 @@ use evenkeel_domain::values::{
 };
 use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::{EventLog, MemoryLog};
-use evenkeel_snapshots::{Snapshot, SnapshotError, SnapshotStore};
+use evenkeel_snapshots::{MemorySnapshots, SnapshotStore};
 use tokio::sync::watch;
 
 use crate::Engine;
@@ -36,7 +41,10 @@ pub(crate) struct HandClock(AtomicI64);
 
 impl HandClock {
     pub(crate) fn advance(&self, span: Span) {
-        self.0.fetch_add(i64::try_from(span.as_millis() * 1_000).unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(
+            i64::try_from(span.as_millis() * 1_000).unwrap(),
+            Ordering::SeqCst,
+        );
     }
 }
 
@@ -87,12 +95,17 @@ impl TestVenue {
         let balances = accounts.entry(order.account).or_default();
         let (quantity, price) = (order.order.quantity, order.order.price);
         let notional = quantity.value_at(price).unwrap();
-        let held = balances.holdings.iter().position(|(asset, _)| *asset == order.order.asset);
+        let held = balances
+            .holdings
+            .iter()
+            .position(|(asset, _)| *asset == order.order.asset);
         match order.order.side {
             Side::Buy => {
                 balances.cash = balances.cash.sub(notional).unwrap();
                 match held {
-                    Some(at) => balances.holdings[at].1 = balances.holdings[at].1.add(quantity).unwrap(),
+                    Some(at) => {
+                        balances.holdings[at].1 = balances.holdings[at].1.add(quantity).unwrap()
+                    }
                     None => balances.holdings.push((order.order.asset, quantity)),
                 }
             }
@@ -102,14 +115,25 @@ impl TestVenue {
                 balances.holdings[at].1 = balances.holdings[at].1.sub(quantity).unwrap();
             }
         }
-        balances.holdings.retain(|(_, quantity)| !quantity.is_zero());
+        balances
+            .holdings
+            .retain(|(_, quantity)| !quantity.is_zero());
         balances.holdings.sort_unstable();
-        VenueReport::Filled(Fill { quantity, price, notional, fee: Amount::ZERO })
+        VenueReport::Filled(Fill {
+            quantity,
+            price,
+            notional,
+            fee: Amount::ZERO,
+        })
     }
 
     fn next_fault(&self) -> Fault {
         let mut script = self.script.lock().unwrap();
-        if script.is_empty() { Fault::None } else { script.remove(0) }
+        if script.is_empty() {
+            Fault::None
+        } else {
+            script.remove(0)
+        }
     }
 }
 
@@ -120,7 +144,10 @@ fn reason(text: &str) -> Reason {
 #[async_trait]
 impl Venue for TestVenue {
     async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
-        self.sent.lock().unwrap().push(order.client_order_id.clone());
+        self.sent
+            .lock()
+            .unwrap()
+            .push(order.client_order_id.clone());
         if let Some(report) = self.orders.lock().unwrap().get(&order.client_order_id) {
             return Ok(report.clone());
         }
@@ -131,7 +158,10 @@ impl Venue for TestVenue {
             Fault::None | Fault::FilledUnclear | Fault::FilledPanic => {}
         }
         let report = self.book(order);
-        self.orders.lock().unwrap().insert(order.client_order_id.clone(), report.clone());
+        self.orders
+            .lock()
+            .unwrap()
+            .insert(order.client_order_id.clone(), report.clone());
         match fault {
             Fault::FilledUnclear => Err(VenueError::Unknown(reason("connection lost"))),
             Fault::FilledPanic => panic!("the adapter fell over"),
@@ -144,7 +174,13 @@ impl Venue for TestVenue {
     }
 
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
-        if self.transfers.lock().unwrap().insert(transfer.transfer_id, ()).is_some() {
+        if self
+            .transfers
+            .lock()
+            .unwrap()
+            .insert(transfer.transfer_id, ())
+            .is_some()
+        {
             return Ok(());
         }
         let mut accounts = self.accounts.lock().unwrap();
@@ -158,7 +194,13 @@ impl Venue for TestVenue {
     }
 
     async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError> {
-        Ok(self.accounts.lock().unwrap().get(&account).cloned().unwrap_or_default())
+        Ok(self
+            .accounts
+            .lock()
+            .unwrap()
+            .get(&account)
+            .cloned()
+            .unwrap_or_default())
     }
 
     fn rules(&self, _: Asset) -> InstrumentRules {
@@ -181,14 +223,22 @@ pub(crate) struct TestReceiver {
 
 impl Default for TestReceiver {
     fn default() -> Self {
-        Self { received: watch::Sender::new(Vec::new()), answers: Mutex::default() }
+        Self {
+            received: watch::Sender::new(Vec::new()),
+            answers: Mutex::default(),
+        }
     }
 }
 
 impl TestReceiver {
     /// Waits until so many messages have come.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<(String, String)> {
-        self.received.subscribe().wait_for(|all| all.len() >= count).await.unwrap().clone()
+        self.received
+            .subscribe()
+            .wait_for(|all| all.len() >= count)
+            .await
+            .unwrap()
+            .clone()
     }
 }
 
@@ -197,17 +247,30 @@ impl WebhookTransport for TestReceiver {
     async fn send(&self, request: &WebhookRequest) -> AttemptResult {
         let status = {
             let mut answers = self.answers.lock().unwrap();
-            if answers.is_empty() { 200 } else { answers.remove(0) }
+            if answers.is_empty() {
+                200
+            } else {
+                answers.remove(0)
+            }
         };
-        self.received.send_modify(|all| all.push((request.message_id.clone(), request.event_type.clone())));
+        self.received
+            .send_modify(|all| all.push((request.message_id.clone(), request.event_type.clone())));
         if status < 300 {
             return AttemptResult::Success { status };
         }
-        AttemptResult::Failure { status: Some(status), reason: reason("no"), retry_after: None }
+        AttemptResult::Failure {
+            status: Some(status),
+            reason: reason("no"),
+            retry_after: None,
+        }
     }
 
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
-        if url.starts_with("https://") { Ok(()) } else { Err(UrlRefused("https only".to_owned())) }
+        if url.starts_with("https://") {
+            Ok(())
+        } else {
+            Err(UrlRefused("https only".to_owned()))
+        }
     }
 
     fn secret(&self, id: WebhookId, generation: u32) -> String {
@@ -260,7 +323,10 @@ impl World {
             venue: Arc::default(),
             receiver: Arc::default(),
             feed: None,
-            settings: Settings { drift_enabled: Some(false), ..Settings::default() },
+            settings: Settings {
+                drift_enabled: Some(false),
+                ..Settings::default()
+            },
             entropy: Arc::default(),
         }
     }
@@ -276,7 +342,9 @@ impl World {
             venues: BTreeMap::from([("paper".to_owned(), venue)]),
             transport: self.receiver.clone(),
         };
-        Engine::start(ports, self.settings.clone()).await.expect("the engine starts")
+        Engine::start(ports, self.settings.clone())
+            .await
+            .expect("the engine starts")
     }
 }
 
@@ -300,7 +368,10 @@ pub(crate) fn amount(text: &str) -> Amount {
 
 /// Half A, half B.
 pub(crate) fn halves(method: Method) -> Definition {
-    let half = |symbol| Constituent { asset: asset(symbol), target: Percent::FIFTY };
+    let half = |symbol| Constituent {
+        asset: asset(symbol),
+        target: Percent::FIFTY,
+    };
     Definition {
         name: Name::required("halves").unwrap(),
         description: Description::default(),
@@ -312,7 +383,11 @@ pub(crate) fn halves(method: Method) -> Definition {
             min_interval: Span::from_hours(24),
             max_interval: Span::from_hours(24),
         },
-        risk: Risk { min_trade_notional: amount("1"), max_trade_notional: None, max_slippage: "1".parse().unwrap() },
+        risk: Risk {
+            min_trade_notional: amount("1"),
+            max_trade_notional: None,
+            max_slippage: "1".parse().unwrap(),
+        },
         account: Account::required("paper").unwrap(),
         tags: Vec::new(),
     }
@@ -328,17 +403,34 @@ pub(crate) trait Drive {
 
 impl Drive for Engine {
     async fn push(&self, a: &str, b: &str) {
-        let prices = vec![(asset("A"), a.parse().unwrap()), (asset("B"), b.parse().unwrap())];
+        let prices = vec![
+            (asset("A"), a.parse().unwrap()),
+            (asset("B"), b.parse().unwrap()),
+        ];
         let at = self.prices().as_of;
-        let command = RecordPrices { source: Source::Push, at, prices, confirm: true };
-        self.push_prices(&owner(1), command).await.expect("prices are taken");
+        let command = RecordPrices {
+            source: Source::Push,
+            at,
+            prices,
+            confirm: true,
+        };
+        self.push_prices(&owner(1), command)
+            .await
+            .expect("prices are taken");
     }
 
     /// Half A, half B, constructed from 10,000 at 100/100.
     async fn funded(&self, caller: &Caller, method: Method) -> IndexId {
         self.push("100", "100").await;
-        let id = self.create_index(caller, halves(method)).await.unwrap().index.index_id;
-        self.deposit(caller, id, Funds::Cash(amount("10000")), true).await.unwrap();
+        let id = self
+            .create_index(caller, halves(method))
+            .await
+            .unwrap()
+            .index
+            .index_id;
+        self.deposit(caller, id, Funds::Cash(amount("10000")), true)
+            .await
+            .unwrap();
         self.at_rest(caller, id).await;
         id
     }
@@ -357,27 +449,8 @@ impl Drive for Engine {
     }
 
     async fn cycle(&self) -> crate::engine::RunView {
-        self.run_job(&owner(1), "drift-monitor", true).await.expect("the cycle runs")
+        self.run_job(&owner(1), "drift-monitor", true)
+            .await
+            .expect("the cycle runs")
     }
-}
-
-/// Snapshots in memory. TEMPORARY until the store lands.
-#[derive(Debug, Default)]
-pub(crate) struct MemorySnapshots(Mutex<HashMap<String, Snapshot>>);
-impl MemorySnapshots { fn new() -> Self { Self::default() } }
-#[async_trait]
-impl SnapshotStore for MemorySnapshots {
-    async fn load(&self, stream: &str, schema: u16) -> Option<Snapshot> {
-        self.0.lock().unwrap().get(stream).filter(|s| s.schema == schema).cloned()
-    }
-    async fn save(&self, stream: &str, snapshot: Snapshot) -> Result<(), SnapshotError> {
-        self.0.lock().unwrap().insert(stream.to_owned(), snapshot);
-        Ok(())
-    }
-    async fn forget(&self, stream: &str) -> Result<(), SnapshotError> {
-        self.0.lock().unwrap().remove(stream);
-        Ok(())
-    }
-    fn discarded(&self) -> u64 { 0 }
-    async fn close(&self) -> Result<(), SnapshotError> { Ok(()) }
 }

@@ -16,7 +16,7 @@ use crate::webhook::{WebhookActor, WebhookArguments, WebhookMsg};
 const RESTART_WAIT_FIRST: Duration = Duration::from_millis(200);
 
 /// Longest wait before a restart: a subscription is never given up, its events wait in the log.
-const RESTART_WAIT_MAX: Duration = Duration::from_secs(60);
+const RESTART_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// The live actors by subscription.
 #[derive(Default)]

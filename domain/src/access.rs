@@ -243,3 +243,102 @@ pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
         | (None, AccessEvent::TokenIssued(_) | AccessEvent::TokenRevoked(_)) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test ends where its expectation does"
+    )]
+
+    use super::*;
+    use crate::testing::T0;
+
+    fn create() -> AccessCommand {
+        AccessCommand::CreateOwner {
+            owner: OwnerId::from_u128(1),
+            name: Name::required("Ada").unwrap(),
+        }
+    }
+
+    fn issue(token: u128, scopes: &[Scope]) -> AccessCommand {
+        AccessCommand::IssueToken {
+            token_id: TokenId::from_u128(token),
+            name: Name::required("laptop").unwrap(),
+            hash: [7; 32],
+            scopes: scopes.to_vec(),
+        }
+    }
+
+    fn revoke(token: u128) -> AccessCommand {
+        let token_id = TokenId::from_u128(token);
+        AccessCommand::RevokeToken { token_id }
+    }
+
+    #[track_caller]
+    fn when(owner: &mut Option<Owner>, command: AccessCommand) {
+        for event in decide(owner.as_ref(), command, T0).unwrap() {
+            apply(owner, &event);
+        }
+    }
+
+    fn given() -> Option<Owner> {
+        let mut owner = None;
+        when(&mut owner, create());
+        owner
+    }
+
+    #[test]
+    fn a_token_is_in_force_until_it_is_revoked() {
+        let mut owner = given();
+        when(
+            &mut owner,
+            issue(1, &[Scope::Trade, Scope::Read, Scope::Trade]),
+        );
+        let tokens = &owner.as_ref().unwrap().tokens;
+        let token = tokens.get(&TokenId::from_u128(1)).unwrap();
+        assert_eq!(token.scopes, [Scope::Read, Scope::Trade]);
+        when(&mut owner, revoke(1));
+        assert!(owner.unwrap().tokens.is_empty());
+    }
+
+    #[test]
+    fn refusals_name_what_is_wrong() {
+        let owner = given();
+        for (owner, command, refusal) in [
+            (owner.as_ref(), create(), AccessRefusal::OwnerExists),
+            (None, issue(1, &[Scope::Read]), AccessRefusal::OwnerNotFound),
+            (None, revoke(1), AccessRefusal::OwnerNotFound),
+            (owner.as_ref(), issue(1, &[]), AccessRefusal::NoScopes),
+            (owner.as_ref(), revoke(1), AccessRefusal::TokenNotFound),
+        ] {
+            assert_eq!(decide(owner, command, T0), Err(refusal));
+        }
+    }
+
+    #[test]
+    fn tokens_are_bounded_and_a_revoked_one_makes_room() {
+        let mut owner = given();
+        for token in 0..TOKENS_MAX {
+            when(&mut owner, issue(token as u128, &[Scope::Read]));
+        }
+        let more = issue(1_000, &[Scope::Read]);
+        let refused = decide(owner.as_ref(), more.clone(), T0);
+        assert_eq!(refused, Err(AccessRefusal::TooManyTokens));
+        when(&mut owner, revoke(0));
+        when(&mut owner, more);
+    }
+
+    #[test]
+    fn a_token_of_nobody_changes_nothing() {
+        let mut owner = None;
+        let token_id = TokenId::from_u128(1);
+        apply(
+            &mut owner,
+            &AccessEvent::TokenRevoked(TokenRevoked { token_id, at: T0 }),
+        );
+        assert_eq!(owner, None);
+    }
+}

@@ -24,3 +24,6 @@ pub enum Event {
     /// Owners and tokens.
     Access(AccessEvent),
 }
+
+#[cfg(test)]
+mod tests;

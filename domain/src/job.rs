@@ -227,3 +227,111 @@ impl Job {
                 .is_some_and(|due| due <= now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test ends where its expectation does"
+    )]
+
+    use super::*;
+    use crate::testing::{T0, hours};
+    use crate::values::Span;
+
+    fn command(schedule: &str, timezone: &str, enabled: bool) -> JobCommand {
+        JobCommand::Schedule {
+            name: JobName::required(DRIFT_MONITOR).unwrap(),
+            schedule: Pattern::required(schedule).unwrap(),
+            timezone: Timezone::required(timezone).unwrap(),
+            enabled,
+        }
+    }
+
+    fn run(started_at: Timestamp) -> RunCompleted {
+        RunCompleted {
+            run_id: RunId::from_u128(1),
+            trigger: RunTrigger::Schedule,
+            summary: CycleSummary::default(),
+            coalesced: 0,
+            error: None,
+            started_at,
+            duration_ms: 5,
+            at: started_at.plus(Span::from_millis(5)),
+        }
+    }
+
+    fn scheduled(command: JobCommand, now: Timestamp) -> Option<Job> {
+        let mut job = None;
+        for event in decide(None, command, now).unwrap() {
+            apply(&mut job, &event);
+        }
+        job
+    }
+
+    #[test]
+    fn a_schedule_that_stays_says_nothing() {
+        let job = scheduled(command("*/5 * * * *", "UTC", true), T0);
+        let again = |command| decide(job.as_ref(), command, hours(1)).unwrap().len();
+        assert_eq!(again(command("*/5 * * * *", "UTC", true)), 0);
+        assert_eq!(again(command("*/6 * * * *", "UTC", true)), 1);
+        assert_eq!(again(command("*/5 * * * *", "Europe/Berlin", true)), 1);
+        assert_eq!(again(command("*/5 * * * *", "UTC", false)), 1);
+    }
+
+    #[test]
+    fn a_schedule_that_is_none_is_refused() {
+        for (pattern, timezone) in [("60 * * * *", "UTC"), ("* * * * *", "Nowhere")] {
+            let refused = decide(None, command(pattern, timezone, true), T0);
+            assert!(matches!(refused, Err(JobRefusal::Schedule(_))));
+        }
+    }
+
+    #[test]
+    fn runs_are_counted_also_of_a_disabled_job() {
+        let mut job = scheduled(command("0 * * * *", "UTC", false), T0);
+        for event in decide(job.as_ref(), JobCommand::CompleteRun(run(T0)), T0).unwrap() {
+            apply(&mut job, &event);
+        }
+        let job = job.unwrap();
+        assert_eq!((job.runs, job.last_run), (1, Some(run(T0))));
+        let refused = decide(None, JobCommand::CompleteRun(run(T0)), T0);
+        assert_eq!(refused, Err(JobRefusal::NotFound));
+    }
+
+    #[test]
+    fn a_time_that_came_since_the_last_run_was_missed() {
+        // T0 is 22:13:20; the schedule comes at the full hour.
+        let mut job = scheduled(command("0 * * * *", "UTC", true), T0).unwrap();
+        let minute = |minutes: u64| T0.plus(Span::from_secs(60 * minutes));
+        assert!(!job.missed(minute(46)));
+        assert!(job.missed(minute(47)));
+        assert!(job.missed(hours(100)));
+        job.last_run = Some(run(minute(47)));
+        assert!(!job.missed(minute(106)));
+        assert!(job.missed(minute(107)));
+        // The clock went back.
+        assert!(!job.missed(Timestamp::EPOCH));
+        job.enabled = false;
+        assert!(!job.missed(hours(100)));
+    }
+
+    #[test]
+    fn a_changed_schedule_misses_nothing_from_before_the_change() {
+        let mut job = scheduled(command("0 * * * *", "UTC", false), T0);
+        let events = decide(job.as_ref(), command("0 * * * *", "UTC", true), hours(10)).unwrap();
+        for event in &events {
+            apply(&mut job, event);
+        }
+        assert!(!job.unwrap().missed(hours(10)));
+    }
+
+    #[test]
+    fn a_run_before_the_job_changes_nothing() {
+        let mut job = None;
+        apply(&mut job, &JobEvent::RunCompleted(run(T0)));
+        assert_eq!(job, None);
+    }
+}

@@ -297,3 +297,6 @@ impl Market {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,9 @@ use bytes::Bytes;
 use crate::envelope::Recorded;
 use crate::log::Position;
 
-pub(crate) use body::{EventView, SharedWords, check_event, put_number, read_number};
+pub(crate) use body::{EventView, check_event, put_number, read_number};
 pub(crate) use build::{Commit, FrameBuilder};
-pub(crate) use scan::{FoundFrame, find_frames};
+pub(crate) use scan::find_frames;
 
 /// Starts every frame. Not text that a payload is likely to hold.
 pub(crate) const FRAME_MAGIC: [u8; 8] = *b"\xE7KEELFR\x01";
@@ -200,12 +200,12 @@ impl Frame {
     pub(crate) fn walk(&self, mut each: impl FnMut(&EventView<'_>)) -> Result<(), FrameError> {
         let mut reader = body::Reader::new(self.body(), self.first());
         for _ in 0..self.count() {
-            each(&reader.next_event().ok_or_else(|| self.unreadable())?);
+            each(&reader.next_event().ok_or_else(unreadable)?);
         }
         if reader.is_done() {
             Ok(())
         } else {
-            Err(self.unreadable())
+            Err(unreadable())
         }
     }
 
@@ -221,13 +221,13 @@ impl Frame {
         if readable {
             Ok(events)
         } else {
-            Err(self.unreadable())
+            Err(unreadable())
         }
     }
+}
 
-    fn unreadable(&self) -> FrameError {
-        damaged("the frame's hash is right and its body cannot be read: a fault of the writer")
-    }
+fn unreadable() -> FrameError {
+    damaged("the frame's hash is right and its body cannot be read: a fault of the writer")
 }
 
 #[cfg(test)]

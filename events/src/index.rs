@@ -124,13 +124,13 @@ impl Row {
             return Vec::new();
         }
         if after < self.version - until {
-            self.from_front(after, until)
+            self.walk_forward(after, until)
         } else {
-            self.from_back(after, until)
+            self.walk_backward(after, until)
         }
     }
 
-    fn from_front(&self, after: Version, until: Version) -> Vec<Position> {
+    fn walk_forward(&self, after: Version, until: Version) -> Vec<Position> {
         let mut positions = Vec::new();
         let (mut at, mut position) = (0, 0);
         for version in 1..=until {
@@ -146,7 +146,7 @@ impl Row {
         positions
     }
 
-    fn from_back(&self, after: Version, until: Version) -> Vec<Position> {
+    fn walk_backward(&self, after: Version, until: Version) -> Vec<Position> {
         let mut positions = Vec::new();
         let (mut end, mut position) = (self.steps.len(), self.last);
         for version in (after + 1..=self.version).rev() {

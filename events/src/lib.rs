@@ -16,6 +16,7 @@ mod frame;
 mod index;
 mod log;
 mod memory;
+mod sled_store;
 mod subscription;
 
 #[cfg(test)]
@@ -29,4 +30,6 @@ pub use log::{
     Version,
 };
 pub use memory::MemoryLog;
+pub use sled_store::verify::{EventCheck, Finding, VerifyError, VerifyReport, verify};
+pub use sled_store::{OpenError, SledLog, SledOptions, TipPolicy};
 pub use subscription::Subscription;

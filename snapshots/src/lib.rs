@@ -1,5 +1,15 @@
 //! Snapshots: a shortcut to a state, never the truth. A missing, old or damaged one means replay.
 
+mod entry;
+mod memory;
+mod policy;
+mod sled_store;
+
+pub use entry::SNAPSHOT_MAX_BYTES;
+pub use memory::MemorySnapshots;
+pub use policy::{SNAPSHOT_EVERY_EVENTS, SnapshotPolicy};
+pub use sled_store::SledSnapshots;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 

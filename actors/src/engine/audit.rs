@@ -1,7 +1,7 @@
 //! Reading the log: pages of a stream, pages of everything.
 
 use evenkeel_domain::values::OwnerId;
-use evenkeel_events::{Direction, OwnerKey, Position, Recorded, StreamId, Version};
+use evenkeel_events::{Direction, OwnerKey, Position, ReadError, Recorded, StreamId, Version};
 
 use super::{Caller, Engine, EngineError, HistoryPage, LoggedEvent};
 use crate::journal::{self, ReplayError};
@@ -88,10 +88,18 @@ fn may_see(caller: &Caller, recorded: &Recorded) -> bool {
     caller.is_admin() || (owner != OwnerKey::SYSTEM && OwnerId::from_u128(owner.0) == caller.owner)
 }
 
-pub(super) fn read_error(error: evenkeel_events::ReadError) -> EngineError {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err takes"
+)]
+pub(super) fn read_error(error: ReadError) -> EngineError {
     EngineError::Log(error.to_string())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err takes"
+)]
 pub(super) fn replay_error(error: ReplayError) -> EngineError {
     EngineError::Log(error.to_string())
 }

@@ -4,6 +4,7 @@ use evenkeel_domain::access::{AccessCommand, Name, Owner, Scope};
 use evenkeel_domain::values::{OwnerId, TokenId};
 
 use super::{Caller, Engine, EngineError};
+use crate::journal::Origin;
 
 impl Engine {
     /// Who a token belongs to, by the SHA-256 of the token. The request gets a new id.
@@ -40,7 +41,7 @@ impl Engine {
                 scopes: vec![Scope::Admin],
             },
         ];
-        let origin = shell.system(Some(owner), "system:bootstrap", shell.new_key());
+        let origin = Origin::new(Some(owner), "system:bootstrap", shell.new_key());
         shell
             .access
             .execute(shell, owner, commands, &origin)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use evenkeel_domain::Event;
 use evenkeel_domain::job::{
@@ -18,7 +19,7 @@ use crate::scheduler::SchedulerMsg;
 use crate::streams;
 
 /// Longest wait for a run that is waited for: its checks, then its rebalances.
-const RUN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
+const RUN_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Engine {
     /// Takes in pushed prices; held ones are named in the answer.

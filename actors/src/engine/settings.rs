@@ -7,7 +7,7 @@ use evenkeel_domain::job::{DRIFT_MONITOR, Job, JobCommand, JobName, Pattern, Tim
 use evenkeel_domain::market::PriceGuard;
 use evenkeel_domain::values::{Percent, Span, TextError};
 use evenkeel_events::EventLog;
-use evenkeel_snapshots::SnapshotStore;
+use evenkeel_snapshots::{SnapshotPolicy, SnapshotStore};
 
 use crate::ports::{Clock, Entropy, PriceFeed, Venue, WebhookTransport};
 
@@ -41,8 +41,8 @@ pub struct Settings {
     pub drift_timezone: Option<String>,
     /// Whether its schedule runs it.
     pub drift_enabled: Option<bool>,
-    /// A snapshot of an index every so many events.
-    pub snapshot_every: u64,
+    /// When an index is worth a snapshot, besides at an orderly stop.
+    pub snapshots: SnapshotPolicy,
     /// Commands from outside in flight at once; more are refused as busy.
     pub commands_in_flight_max: usize,
     /// Indexes per owner.
@@ -67,7 +67,7 @@ impl Default for Settings {
             drift_schedule: None,
             drift_timezone: None,
             drift_enabled: None,
-            snapshot_every: 256,
+            snapshots: SnapshotPolicy::default(),
             commands_in_flight_max: 1_024,
             indexes_per_owner_max: 100_000,
             webhooks_per_owner_max: 1_000,

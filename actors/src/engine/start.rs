@@ -22,6 +22,10 @@ use crate::shell::Shell;
 use crate::tally::Tally;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
+/// Checks with something to append at once: several group commits' worth, so that the log is
+/// never idle, and a few megabytes at most.
+const FOLLOW_UPS_MAX: usize = 2_048;
+
 impl Engine {
     /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.
     pub async fn start(ports: Ports, settings: Settings) -> Result<Self, EngineError> {
@@ -118,6 +122,7 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
         access: AccessBook::default(),
         universe: Universe::default(),
         handles: Handles::default(),
+        follow_ups: Semaphore::new(FOLLOW_UPS_MAX),
         prices: watch::Sender::new(Arc::default()),
         dispatched_from: OnceLock::new(),
     }

@@ -136,9 +136,7 @@ impl Live {
         };
         let owner = Some(index.owner);
         let note = note(&finding, index);
-        let origin = self
-            .shell
-            .system(owner, "schedule:drift-monitor", ticket.cycle.correlation());
+        let origin = Origin::new(owner, "schedule:drift-monitor", ticket.cycle.correlation());
         let prices = Arc::clone(&ticket.cycle.prices);
         if let Verdict::Rebalance(trigger) = finding.verdict {
             let running = ticket.rebalance();
@@ -250,7 +248,12 @@ impl Live {
             self.count(event);
         }
         self.publish(&events);
-        if self.version - self.snapshot_version >= self.shell.settings.snapshot_every {
+        if self
+            .shell
+            .settings
+            .snapshots
+            .due(self.version, self.snapshot_version)
+        {
             self.save_snapshot().await;
         }
         Ok(())

@@ -119,7 +119,12 @@ impl Actor for IndexActor {
         match message {
             IndexMsg::Check(ticket) => match live.look(&myself, ticket) {
                 None => Ok(()),
-                Some(found) => Ok(Box::pin(live.follow_up(&myself, *found)).await?),
+                Some(found) => {
+                    let shell = Arc::clone(&live.shell);
+                    // The semaphore is never closed.
+                    let _place = shell.follow_ups.acquire().await;
+                    Ok(Box::pin(live.follow_up(&myself, *found)).await?)
+                }
             },
             IndexMsg::Get(reply) => {
                 // The asker may have gone; nothing depends on the answer.

@@ -217,9 +217,7 @@ impl Live {
         };
         let origin = match &self.saga {
             Some(saga) => saga.origin.clone(),
-            None => self
-                .shell
-                .system(Some(index.owner), "system:resume", self.shell.new_key()),
+            None => Origin::new(Some(index.owner), "system:resume", self.shell.new_key()),
         };
         let decided = self.decide_report(index, report);
         self.commit(decided, &origin).await?;
@@ -349,9 +347,7 @@ impl Live {
         };
         if self.saga.is_none() {
             let owner = self.index.as_ref().map(|index| index.owner);
-            let origin = self
-                .shell
-                .system(owner, "system:resume", self.shell.new_key());
+            let origin = Origin::new(owner, "system:resume", self.shell.new_key());
             self.spawn_saga(myself, rebalance_id, origin, None).await;
         }
         self.ask_again();

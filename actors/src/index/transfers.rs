@@ -9,6 +9,7 @@ use ractor::ActorRef;
 
 use super::IndexMsg;
 use super::live::Live;
+use crate::journal::Origin;
 use crate::ports::{VenueAccount, VenueTransfer};
 
 /// Longest wait for a venue to take a transfer; it is told again at the next check.
@@ -37,9 +38,7 @@ impl Live {
                 .into_iter()
                 .map(Event::Index)
                 .collect();
-            let origin = self
-                .shell
-                .system(Some(owner), "system:settlement", self.shell.new_key());
+            let origin = Origin::new(Some(owner), "system:settlement", self.shell.new_key());
             self.commit(events, &origin).await?;
         }
         Ok(())

@@ -3,6 +3,8 @@
 use evenkeel_domain::index::Method;
 use evenkeel_domain::rebalance::RebalanceStatus;
 
+use evenkeel_snapshots::SnapshotPolicy;
+
 use crate::ports::{Venue, VenueAccount};
 use crate::testing::{Drive, Fault, World, owner};
 
@@ -16,9 +18,22 @@ async fn with_faults(script: &[Fault]) -> (RebalanceStatus, usize, usize) {
     engine.cycle().await;
     let index = engine.at_rest(&caller, id).await.index;
     let truth = world.venue.balances(VenueAccount(id)).await.unwrap();
-    let held: Vec<_> = index.holdings.iter().map(|line| (line.asset, line.quantity)).collect();
-    assert_eq!((index.cash, held), (truth.cash, truth.holdings), "{script:?}");
-    let last = engine.rebalances(&caller, id, None, 1).await.unwrap().items.remove(0);
+    let held: Vec<_> = index
+        .holdings
+        .iter()
+        .map(|line| (line.asset, line.quantity))
+        .collect();
+    assert_eq!(
+        (index.cash, held),
+        (truth.cash, truth.holdings),
+        "{script:?}"
+    );
+    let last = engine
+        .rebalances(&caller, id, None, 1)
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     (last.status, last.trades.len(), last.failures.len())
 }
 
@@ -49,9 +64,19 @@ async fn an_order_that_was_sent_before_a_crash_is_asked_for_and_not_sent_again()
     // The venue fills the order and the adapter never comes back with an answer.
     world.venue.script.lock().unwrap().push(Fault::FilledPanic);
     engine.push("130", "100").await;
-    engine.run_job(&caller, "drift-monitor", false).await.unwrap();
+    engine
+        .run_job(&caller, "drift-monitor", false)
+        .await
+        .unwrap();
     let mut positions = engine.watch();
-    while engine.index(&caller, id).await.unwrap().index.rebalance.is_none() {
+    while engine
+        .index(&caller, id)
+        .await
+        .unwrap()
+        .index
+        .rebalance
+        .is_none()
+    {
         positions.changed().await.unwrap();
     }
     engine.kill().await;
@@ -60,7 +85,11 @@ async fn an_order_that_was_sent_before_a_crash_is_asked_for_and_not_sent_again()
     let index = engine.at_rest(&caller, id).await.index;
 
     let truth = world.venue.balances(VenueAccount(id)).await.unwrap();
-    let held: Vec<_> = index.holdings.iter().map(|line| (line.asset, line.quantity)).collect();
+    let held: Vec<_> = index
+        .holdings
+        .iter()
+        .map(|line| (line.asset, line.quantity))
+        .collect();
     assert_eq!((index.cash, held), (truth.cash, truth.holdings));
     let mut sent = world.venue.sent.lock().unwrap().clone();
     let all = sent.len();
@@ -71,9 +100,9 @@ async fn an_order_that_was_sent_before_a_crash_is_asked_for_and_not_sent_again()
 
 #[tokio::test]
 async fn a_restart_changes_nothing_with_and_without_snapshots() {
-    for snapshot_every in [1, 1_000_000] {
+    for every_events in [1, 1_000_000] {
         let mut world = World::new();
-        world.settings.snapshot_every = snapshot_every;
+        world.settings.snapshots = SnapshotPolicy { every_events };
         let caller = owner(1);
         let engine = world.engine().await;
         let id = engine.funded(&caller, Method::Drift).await;
@@ -90,7 +119,10 @@ async fn a_restart_changes_nothing_with_and_without_snapshots() {
 async fn a_panic_in_one_index_leaves_the_others_running_and_comes_back_within_five_seconds() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
-    let (hit, other) = (engine.funded(&caller, Method::Drift).await, engine.funded(&caller, Method::Drift).await);
+    let (hit, other) = (
+        engine.funded(&caller, Method::Drift).await,
+        engine.funded(&caller, Method::Drift).await,
+    );
     let before = engine.index(&caller, hit).await.unwrap();
     engine.inject_panic(hit).unwrap();
     assert!(engine.index(&caller, other).await.is_ok());

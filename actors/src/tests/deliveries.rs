@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use evenkeel_domain::index::Method;
-use evenkeel_domain::webhook::{Description, Filter, Target, Url};
 use evenkeel_domain::values::WebhookId;
+use evenkeel_domain::webhook::{Description, Filter, Target, Url};
 
 use crate::Engine;
 use crate::engine::{Caller, EngineError};
@@ -20,7 +20,10 @@ fn target(events: &[&str]) -> Target {
 }
 
 async fn subscribe(engine: &Engine, caller: &Caller, events: &[&str]) -> WebhookId {
-    let view = engine.create_webhook(caller, target(events), true, true).await.unwrap();
+    let view = engine
+        .create_webhook(caller, target(events), true, true)
+        .await
+        .unwrap();
     assert!(view.secret.is_some(), "the secret is shown once");
     view.webhook.webhook_id
 }
@@ -37,13 +40,27 @@ async fn a_rebalance_is_told_in_all_its_events_to_its_owner_alone() {
     engine.push("130", "100").await;
     engine.cycle().await;
     let all = world.receiver.wait_for(10).await;
-    let mut told: Vec<&str> = all[4..].iter().map(|(_, event_type)| event_type.as_str()).filter(|t| !t.starts_with("test")).collect();
+    let mut told: Vec<&str> = all[4..]
+        .iter()
+        .map(|(_, event_type)| event_type.as_str())
+        .filter(|t| !t.starts_with("test"))
+        .collect();
     told.sort_unstable();
     assert_eq!(
         told,
-        ["drift.detected", "drift.threshold_exceeded", "rebalance.completed", "rebalance.started", "trade.executed", "trade.executed"]
+        [
+            "drift.detected",
+            "drift.threshold_exceeded",
+            "rebalance.completed",
+            "rebalance.started",
+            "trade.executed",
+            "trade.executed"
+        ]
     );
-    assert_eq!(all.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(), all.len());
+    assert_eq!(
+        all.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(),
+        all.len()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,9 +69,15 @@ async fn a_failed_attempt_is_repeated_with_the_same_id() {
     let (engine, caller) = (world.engine().await, owner(1));
     let id = subscribe(&engine, &caller, &["index.created"]).await;
     world.receiver.answers.lock().unwrap().extend([500, 503]);
-    engine.create_index(&caller, crate::testing::halves(Method::None)).await.unwrap();
+    engine
+        .create_index(&caller, crate::testing::halves(Method::None))
+        .await
+        .unwrap();
     let all = world.receiver.wait_for(3).await;
-    assert_eq!(all.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(), 1);
+    assert_eq!(
+        all.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(),
+        1
+    );
     let mut positions = engine.watch();
     loop {
         let webhook = engine.webhook(&caller, id).await.unwrap().webhook;
@@ -71,9 +94,12 @@ async fn ten_failed_deliveries_disable_and_enabling_resumes_where_it_stopped() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     let id = subscribe(&engine, &caller, &["index.created"]).await;
-    world.receiver.answers.lock().unwrap().extend([500; 30]);
+    world.receiver.answers.lock().unwrap().extend([500; 36]);
     for _ in 0..12 {
-        engine.create_index(&caller, crate::testing::halves(Method::None)).await.unwrap();
+        engine
+            .create_index(&caller, crate::testing::halves(Method::None))
+            .await
+            .unwrap();
     }
     let mut positions = engine.watch();
     let disabled = loop {
@@ -89,7 +115,10 @@ async fn ten_failed_deliveries_disable_and_enabling_resumes_where_it_stopped() {
     world.receiver.answers.lock().unwrap().clear();
     engine.enable_webhook(&caller, id, false).await.unwrap();
     let all = world.receiver.wait_for(before + 2).await;
-    assert!(all.len() <= before + 4, "what had not ended goes out, nothing else");
+    assert!(
+        all.len() <= before + 4,
+        "what had not ended goes out, nothing else"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +128,10 @@ async fn what_had_not_ended_before_a_crash_goes_out_after_it() {
     let engine = world.engine().await;
     subscribe(&engine, &caller, &["index.created"]).await;
     world.receiver.answers.lock().unwrap().push(500);
-    engine.create_index(&caller, crate::testing::halves(Method::None)).await.unwrap();
+    engine
+        .create_index(&caller, crate::testing::halves(Method::None))
+        .await
+        .unwrap();
     let first = world.receiver.wait_for(1).await;
     engine.kill().await;
     let _engine = world.engine().await;
@@ -113,10 +145,22 @@ async fn an_endpoint_that_does_not_take_the_test_is_refused() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     world.receiver.answers.lock().unwrap().push(404);
-    let refused = engine.create_webhook(&caller, target(&["*"]), true, false).await.unwrap_err();
-    assert!(matches!(refused, EngineError::WebhookTest(_)), "{refused:?}");
-    let forbidden = Target { url: Url::required("http://example.com").unwrap(), ..target(&["*"]) };
-    let refused = engine.create_webhook(&caller, forbidden, true, true).await.unwrap_err();
+    let refused = engine
+        .create_webhook(&caller, target(&["*"]), true, false)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, EngineError::WebhookTest(_)),
+        "{refused:?}"
+    );
+    let forbidden = Target {
+        url: Url::required("http://example.com").unwrap(),
+        ..target(&["*"])
+    };
+    let refused = engine
+        .create_webhook(&caller, forbidden, true, true)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, EngineError::Url(_)), "{refused:?}");
     assert!(engine.webhooks(&caller, None, 10).await.unwrap().is_empty());
 }

@@ -1,5 +1,9 @@
 //! The engine as a whole, in memory, on virtual time.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation ends the test"
+)]
 
 mod crashes;
 mod cycles;

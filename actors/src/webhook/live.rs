@@ -284,9 +284,7 @@ impl Live {
             self.shell.now(),
         ) {
             Ok(events) => {
-                let origin =
-                    self.shell
-                        .system(Some(owner), "system:delivery", self.shell.new_key());
+                let origin = Origin::new(Some(owner), "system:delivery", self.shell.new_key());
                 self.commit(events, &origin).await?;
                 self.after_attempt(position);
             }
@@ -471,9 +469,7 @@ impl Live {
             WebhookCommand::Checkpoint { low_water },
             self.shell.now(),
         );
-        let origin = self
-            .shell
-            .system(Some(owner), "system:delivery", self.shell.new_key());
+        let origin = Origin::new(Some(owner), "system:delivery", self.shell.new_key());
         Ok(self.commit(decided.unwrap_or_default(), &origin).await?)
     }
 }

@@ -88,13 +88,11 @@ impl Slots {
 
     /// The asset of a line and its target.
     pub(super) fn target(&self, index: &Index, line: usize) -> Option<(Asset, Percent)> {
-        match index.definition.constituents.get(line) {
-            Some(constituent) => Some((constituent.asset, constituent.target)),
-            None => {
-                let holding = at(&index.holdings, self.places.get(line)?.holding)?;
-                Some((holding.asset, Percent::ZERO))
-            }
+        if let Some(constituent) = index.definition.constituents.get(line) {
+            return Some((constituent.asset, constituent.target));
         }
+        let holding = at(&index.holdings, self.places.get(line)?.holding)?;
+        Some((holding.asset, Percent::ZERO))
     }
 
     /// The quantity of a line and its price, or why it cannot be valued.

@@ -38,7 +38,11 @@ pub fn apply(index: &mut Option<Index>, event: &IndexEvent) {
             index.investment_due |= e.invest && matches!(e.funds, Funds::Cash(_));
             index.transfer(e.transfer_id, e.funds, true);
         }
-        IndexEvent::Withdrawn(e) => index.transfer(e.transfer_id, e.funds, false),
+        IndexEvent::Withdrawn(e) => {
+            index.transfer(e.transfer_id, e.funds, false);
+            // Where no cash is left, nothing waits to be invested.
+            index.investment_due &= index.cash.is_positive();
+        }
         IndexEvent::TransferSettled(TransferSettled { transfer_id, .. }) => {
             index.transfers.retain(|t| t.transfer_id != *transfer_id);
         }

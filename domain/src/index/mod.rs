@@ -9,6 +9,8 @@ mod decide;
 mod definition;
 mod event;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};

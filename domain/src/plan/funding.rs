@@ -9,6 +9,9 @@ use crate::values::{Amount, ArithmeticError, Quantity};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) order: PlannedOrder,
+    /// The part that comes before the rest of any other buy: all of it in a plan, and what the
+    /// plan promised when the plan is carried out.
+    pub(crate) first: Quantity,
     pub(crate) limits: Limits,
 }
 
@@ -58,19 +61,12 @@ impl Wanted {
     }
 }
 
-/// Shares the cash among buys, largest first.
+/// Shares the cash among buys, in their order.
 ///
 /// When it does not suffice, all shrink by the same factor; a buy that falls below its minimum
-/// is dropped and the rest share its part. What rounding to lots leaves over goes to the largest
+/// is dropped and the rest share its part. What rounding to lots leaves over goes to the first
 /// ones, so that a plan right after this one finds nothing more to buy.
 pub(crate) fn fund(wanted: &[Wanted], cash: Amount) -> Result<Funded, ArithmeticError> {
-    let cost = total_cost(wanted.iter())?;
-    if cost <= cash {
-        return Ok(Funded {
-            orders: wanted.iter().map(|buy| Some(buy.order)).collect(),
-            shortfall: Amount::ZERO,
-        });
-    }
     let shares = shrink(wanted, cash)?;
     let mut orders = Vec::with_capacity(wanted.len());
     let mut left = cash;
@@ -89,9 +85,10 @@ pub(crate) fn fund(wanted: &[Wanted], cash: Amount) -> Result<Funded, Arithmetic
             }
         }
     }
+    let cost = total_cost(wanted.iter().map(|buy| (buy, buy.order.quantity)))?;
     Ok(Funded {
         orders,
-        shortfall: cost.sub(cash)?,
+        shortfall: cost.sub(cash)?.max(Amount::ZERO),
     })
 }
 
@@ -99,13 +96,8 @@ pub(crate) fn fund(wanted: &[Wanted], cash: Amount) -> Result<Funded, Arithmetic
 fn shrink(wanted: &[Wanted], cash: Amount) -> Result<Vec<Quantity>, ArithmeticError> {
     let mut kept = vec![true; wanted.len()];
     loop {
-        let cost = total_cost(
-            wanted
-                .iter()
-                .zip(&kept)
-                .filter(|(_, kept)| **kept)
-                .map(|(w, _)| w),
-        )?;
+        let sharing = wanted.iter().zip(&kept).filter(|(_, kept)| **kept);
+        let cost = total_cost(sharing.map(|(buy, _)| (buy, buy.first)))?;
         let mut shares = Vec::with_capacity(wanted.len());
         let mut smallest_lost = None;
         for (at, (buy, kept)) in wanted.iter().zip(&kept).enumerate() {
@@ -129,11 +121,14 @@ fn shrink(wanted: &[Wanted], cash: Amount) -> Result<Vec<Quantity>, ArithmeticEr
 /// A buy's part of the cash, as a quantity.
 fn share(buy: &Wanted, cash: Amount, cost: Amount) -> Result<Quantity, ArithmeticError> {
     if cost <= cash {
-        return Ok(buy.order.quantity);
+        return Ok(buy.first);
     }
-    let factor = cash.get().checked_div(cost.get());
-    factor
-        .and_then(|factor| factor.checked_mul(buy.order.quantity.get()))
+    let (first, cash, cost) = (buy.first.get(), cash.get(), cost.get());
+    // Multiplied first, because the bare factor is rarely a number of 28 digits.
+    first
+        .checked_mul(cash)
+        .and_then(|product| product.checked_div(cost))
+        .or_else(|| cash.checked_div(cost)?.checked_mul(first))
         .map(Quantity::new)
         .ok_or(ArithmeticError)
 }
@@ -158,8 +153,10 @@ fn top_up(
     }
 }
 
-fn total_cost<'a>(mut buys: impl Iterator<Item = &'a Wanted>) -> Result<Amount, ArithmeticError> {
-    buys.try_fold(Amount::ZERO, |sum, buy| {
-        sum.add(buy.cost(buy.order.quantity)?)
+fn total_cost<'a>(
+    mut buys: impl Iterator<Item = (&'a Wanted, Quantity)>,
+) -> Result<Amount, ArithmeticError> {
+    buys.try_fold(Amount::ZERO, |sum, (buy, quantity)| {
+        sum.add(buy.cost(quantity)?)
     })
 }

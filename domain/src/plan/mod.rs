@@ -15,6 +15,7 @@ use crate::market::PriceSnapshot;
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity};
 
 pub(crate) use funding::{Wanted, fund};
+use limits::Sized;
 pub(crate) use limits::{Limits, sell_limit};
 
 /// Buy or sell.
@@ -103,6 +104,28 @@ impl TradePlan {
             None => self.skipped.push(SkippedLine { asset, reason }),
         }
     }
+
+    /// Adds the buys that the cash suffices for. A shortage up to `rounding` is not worth a word.
+    fn buy(
+        &mut self,
+        buys: &[Wanted],
+        cash: Amount,
+        rounding: Amount,
+    ) -> Result<(), ArithmeticError> {
+        let funded = fund(buys, cash)?;
+        let short = funded.shortfall > rounding;
+        let mut orders = Vec::with_capacity(buys.len());
+        for (buy, order) in buys.iter().zip(funded.orders) {
+            let whole = order.is_some_and(|order| order.quantity >= buy.order.quantity);
+            if order.is_none() || (short && !whole) {
+                self.note(buy.order.asset, LineReason::TrimmedToCash);
+            }
+            orders.extend(order);
+        }
+        sort_largest_first(&mut orders, |order| order);
+        self.orders.append(&mut orders);
+        Ok(())
+    }
 }
 
 /// Plans the way from the holdings of an index to its targets at the given prices.
@@ -119,17 +142,11 @@ pub fn plan(
     let mut plan = TradePlan::default();
     let mut buys = Vec::new();
     let mut cash = index.cash;
-    // What rounding to lots may leave or lack: a shortage up to this is not worth a word.
+    // What rounding to lots may leave or lack.
     let mut rounding = Amount::ZERO;
     for line in &lines {
         let limits = Limits::new(rules(line.asset), &index.definition.risk);
-        let sized = aim(line, total).and_then(|want| match want {
-            Some((side, quantity)) => limits
-                .order(line.asset, side, quantity, line.price)
-                .map(Some),
-            None => Ok(None),
-        });
-        let sized = match sized {
+        let sized = match size(line, total, &limits) {
             Ok(Some(sized)) => sized,
             Ok(None) => continue,
             Err(reason) => {
@@ -148,22 +165,25 @@ pub fn plan(
             }
             Side::Buy => buys.push(Wanted {
                 order: sized.order,
+                first: sized.order.quantity,
                 limits,
             }),
         }
     }
     sort_largest_first(&mut plan.orders, |order| order);
     sort_largest_first(&mut buys, |buy| &buy.order);
-    let funded = fund(&buys, spendable(index, cash, total)?)?;
-    let short = funded.shortfall > rounding;
-    for (buy, order) in buys.iter().zip(funded.orders) {
-        let whole = order.is_some_and(|order| order.quantity >= buy.order.quantity);
-        if order.is_none() || (short && !whole) {
-            plan.note(buy.order.asset, LineReason::TrimmedToCash);
-        }
-        plan.orders.extend(order);
-    }
+    plan.buy(&buys, spendable(index, cash, total)?, rounding)?;
     Ok(plan)
+}
+
+/// The order that brings a line to its target, if it is off.
+fn size(line: &Line, total: Amount, limits: &Limits) -> Result<Option<Sized>, LineReason> {
+    let Some((side, quantity)) = aim(line, total)? else {
+        return Ok(None);
+    };
+    limits
+        .order(line.asset, side, quantity, line.price)
+        .map(Some)
 }
 
 /// Which way a line must go to its target value, and by what quantity before rounding.
@@ -197,7 +217,7 @@ pub(crate) fn spendable(
 }
 
 /// Largest notional first, then by asset, so that the same input always gives the same plan.
-pub(crate) fn sort_largest_first<T>(items: &mut [T], order: impl Fn(&T) -> &PlannedOrder) {
+fn sort_largest_first<T>(items: &mut [T], order: impl Fn(&T) -> &PlannedOrder) {
     items.sort_by(|a, b| {
         let (a, b) = (order(a), order(b));
         b.notional.cmp(&a.notional).then(a.asset.cmp(&b.asset))

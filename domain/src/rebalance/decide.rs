@@ -12,8 +12,7 @@ use crate::drift::{self, DriftError, Slots};
 use crate::index::Index;
 use crate::market::PriceSnapshot;
 use crate::plan::{
-    InstrumentRules, Limits, PlannedOrder, Side, Wanted, fund, sell_limit, sort_largest_first,
-    spendable,
+    InstrumentRules, Limits, PlannedOrder, Side, Wanted, fund, sell_limit, spendable,
 };
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity, Timestamp};
 
@@ -268,15 +267,15 @@ fn next_buy(
         let missing = missing(index, rebalance, planned)?;
         let sized = limits.order(planned.asset, Side::Buy, missing, planned.price);
         if let Ok(sized) = sized {
-            let order = sized.order;
-            buys.push(Wanted { order, limits });
+            buys.push(Wanted {
+                order: sized.order,
+                first: planned.quantity.min(sized.order.quantity),
+                limits,
+            });
         }
     }
-    sort_largest_first(&mut buys, |buy| &buy.order);
     let cash = spendable(index, index.cash, rebalance.total_value)?;
-    let mut funded: Vec<PlannedOrder> = fund(&buys, cash)?.orders.into_iter().flatten().collect();
-    sort_largest_first(&mut funded, |order| order);
-    Ok(funded.first().copied())
+    Ok(fund(&buys, cash)?.orders.into_iter().flatten().next())
 }
 
 /// What a line lacks to its target value at the prices of the plan; nothing when it is above.

@@ -71,7 +71,8 @@ pub struct Order {
     pub quantity: Quantity,
     /// The price of the decision.
     pub price: Price,
-    /// Worst acceptable price, from the index's largest slippage.
+    /// Worst acceptable price: from the index's largest slippage, and for a buy never beyond
+    /// what the cash there pays for.
     pub limit: Price,
 }
 

@@ -105,8 +105,8 @@ impl Scenario {
             .rules(self.rules())
             .cash(&Decimal::new(self.cash_cents.into(), 2).to_string());
         let mut prices = Vec::new();
-        let priced = self.lines.iter().map(|line| (line.1, line.2));
-        for (at, (cents, held)) in priced.chain(self.foreign).enumerate() {
+        let held = self.lines.iter().map(|line| (line.1, line.2));
+        for (at, (cents, held)) in held.chain(self.foreign).enumerate() {
             if held > 0 {
                 world = world.holding(&symbol(at), &Decimal::new(held.into(), 3).to_string());
             }
@@ -211,10 +211,14 @@ proptest! {
         scenario.lines.iter_mut().for_each(|line| line.3 = 0);
         scenario.max = None;
         let mut world = scenario.world();
+        // A line that just misses the minimum may pass it when the total shrinks: no oscillation.
+        let plan = world.plan();
+        let traded = |asset| plan.orders.iter().any(|order| order.asset == asset);
+        let waits = plan.skipped.iter().any(|line| !traded(line.asset));
         let before = total(world.state(), &world);
         world.rebalance();
         let lost = before.sub(total(world.state(), &world)).unwrap();
-        if lost < world.state().definition.risk.min_trade_notional {
+        if lost < world.state().definition.risk.min_trade_notional && !waits {
             let plan = world.plan();
             prop_assert!(plan.orders.is_empty(), "{plan:?}");
         }
@@ -227,9 +231,9 @@ proptest! {
         while !world.plan().orders.is_empty() {
             world.rebalance();
             rounds += 1;
-            // A largest trade of 300 carries at most 10 million in the scenarios' steps.
+            // Largest trades take as many rounds as they need; without them it is soon quiet.
             prop_assert!(rounds < 100 || scenario.max.is_some(), "{:?}", world.plan());
-            if rounds > 300 {
+            if rounds == 100 {
                 break;
             }
         }

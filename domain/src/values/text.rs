@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Text of at most `MAX` characters, without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(Box<str>);
 
@@ -61,5 +61,19 @@ impl<const MAX: usize> Text<MAX> {
 impl<const MAX: usize> fmt::Display for Text<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Text formats come from outside and are held to the rules; what the log stored met them when
+/// it was written, and stays readable should they change.
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let checked = deserializer.is_human_readable();
+        let text = Box::<str>::deserialize(deserializer)?;
+        if checked {
+            Self::optional(&text).map_err(serde::de::Error::custom)
+        } else {
+            Ok(Self(text))
+        }
     }
 }

@@ -150,6 +150,10 @@ fn put_unless_same(out: &mut Vec<u8>, before: &mut u128, now: u128, flag: u8) ->
     0
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a LEB128 byte is the low seven bits of the number"
+)]
 pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push((number as u8) | 0x80);

@@ -1,0 +1,88 @@
+//! Recent frames, verified, and decoded when first asked for: live readers never touch sled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::guard;
+use crate::envelope::Recorded;
+use crate::frame::{Frame, FrameError};
+use crate::log::Position;
+
+/// Bytes of frames and their decoded events that are kept: a minute of a busy log, and the
+/// streams that were read last.
+const CACHE_MAX_BYTES: usize = 16 << 20;
+
+/// A verified frame and, once somebody asked, its events.
+#[derive(Debug)]
+pub(super) struct CachedFrame {
+    frame: Frame,
+    events: OnceLock<Result<Vec<Recorded>, FrameError>>,
+}
+
+impl CachedFrame {
+    pub(super) fn new(frame: Frame) -> Self {
+        Self {
+            frame,
+            events: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn holds(&self, position: Position) -> bool {
+        (self.frame.first()..=self.frame.last()).contains(&position)
+    }
+
+    /// The event at a position that the frame holds.
+    pub(super) fn event(&self, position: Position) -> Result<Recorded, FrameError> {
+        let events = self
+            .events
+            .get_or_init(|| self.frame.events())
+            .as_ref()
+            .map_err(Clone::clone)?;
+        let at = usize::try_from(position.saturating_sub(self.frame.first())).unwrap_or(usize::MAX);
+        let missing = || FrameError::Damaged(format!("position {position} is not in its frame"));
+        events.get(at).cloned().ok_or_else(missing)
+    }
+
+    fn cost(&self) -> usize {
+        self.frame.bytes().len() + self.frame.count() as usize * size_of::<Recorded>()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    by_first: BTreeMap<Position, Arc<CachedFrame>>,
+    arrivals: VecDeque<Position>,
+    bytes: usize,
+}
+
+/// The frames that arrived last, written or read.
+#[derive(Debug, Default)]
+pub(super) struct FrameCache {
+    frames: Mutex<Frames>,
+}
+
+impl FrameCache {
+    pub(super) fn get(&self, position: Position) -> Option<Arc<CachedFrame>> {
+        let frames = guard(&self.frames);
+        let (_, frame) = frames.by_first.range(..=position).next_back()?;
+        frame.holds(position).then(|| Arc::clone(frame))
+    }
+
+    pub(super) fn put(&self, frame: Arc<CachedFrame>) {
+        let mut frames = guard(&self.frames);
+        let first = frame.frame.first();
+        let cost = frame.cost();
+        if frames.by_first.insert(first, frame).is_none() {
+            frames.bytes += cost;
+            frames.arrivals.push_back(first);
+        }
+        while frames.bytes > CACHE_MAX_BYTES {
+            let Some(oldest) = frames.arrivals.pop_front() else {
+                break;
+            };
+            if let Some(gone) = frames.by_first.remove(&oldest) {
+                frames.bytes -= gone.cost();
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Opening: lock, marker, seal off, sled, every frame, tip, writer.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::disk::{Disk, DiskError, sync_dir};
+use super::format::{FORMAT_FILE, Marker, STORE_FORMAT};
+use super::lock::{DirLock, LockError};
+use super::reader::{Shared, State};
+use super::recovery::{Fault, Recovery};
+use super::tip::{Tip, TipPolicy, TipWriter};
+use super::verify::raw::RawLog;
+use super::writer::Writer;
+use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, seal, tip};
+use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
+use crate::log::{Head, Position};
+
+/// How the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SledOptions {
+    /// When the second witness of the head is written.
+    pub tip: TipPolicy,
+}
+
+/// Why the log was not opened. Nothing was written into it, except by sled's own recovery.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the log is in use by process {pid}; stop it first")]
+    InUse {
+        /// The process; 0 when it has not said yet.
+        pid: u32,
+    },
+    /// Bytes are not what was written.
+    #[error(
+        "the log is damaged at position {position}: {detail}; restore a backup, or cut with `log truncate`"
+    )]
+    Damaged {
+        /// First position that cannot be vouched for.
+        position: Position,
+        /// What was found.
+        detail: String,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "the log has format {found}, this program reads up to {supported}; use a newer evenkeel"
+    )]
+    NewerFormat {
+        /// The format that was found.
+        found: u16,
+        /// The newest format this program reads.
+        supported: u16,
+    },
+    /// The operating system refused.
+    #[error("the log cannot be opened: {0}")]
+    Io(String),
+    /// The database refused.
+    #[error("the log's database cannot be opened: {0}")]
+    Store(String),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+impl From<LockError> for OpenError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::InUse { pid } => Self::InUse { pid },
+            LockError::Io(error) => error.into(),
+        }
+    }
+}
+
+impl From<Fault> for OpenError {
+    fn from(Fault { position, error }: Fault) -> Self {
+        match error {
+            FrameError::NewerFormat { found } => Self::NewerFormat {
+                found,
+                supported: FRAME_FORMAT,
+            },
+            FrameError::Damaged(detail) => Self::Damaged { position, detail },
+        }
+    }
+}
+
+pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenError> {
+    fs::create_dir_all(dir)?;
+    let lock = DirLock::take(dir)?;
+    let is_new = check_marker(dir)?;
+    seal::remove(dir)?;
+    if is_new {
+        tip::reset(
+            dir,
+            &Head {
+                position: 0,
+                hash: GENESIS,
+            },
+        )?;
+    }
+    let tip = read_tip(dir)?;
+    let disk = open_disk(dir)?;
+    if is_new {
+        finish_creation(dir, &disk)?;
+    }
+    let recovery = recover(&disk, tip)?;
+    let tip_writer = TipWriter::start(dir, &recovery.head)?;
+    let state = State {
+        index: recovery.index,
+        head: recovery.head,
+    };
+    start(Shared::new(dir, lock, disk, state), tip_writer, options)
+}
+
+/// Whether there is nothing yet; an error when what is there is not ours to open.
+fn check_marker(dir: &Path) -> Result<bool, OpenError> {
+    match format::read(dir)? {
+        Marker::Known => Ok(false),
+        Marker::Newer { found } => Err(OpenError::NewerFormat {
+            found,
+            supported: STORE_FORMAT,
+        }),
+        Marker::Damaged => Err(damaged(1, "the format marker is damaged")),
+        Marker::Missing => match Tip::read(dir)? {
+            None if dir.join(SLED_DIR).exists() => {
+                Err(damaged(1, "the format marker and the tip are missing"))
+            }
+            None => Ok(true),
+            // The marker is the last thing that a creation writes: this one was interrupted.
+            Some(tip) if tip.must_contain().is_some_and(|head| head.position == 0) => Ok(true),
+            Some(_) => Err(damaged(1, "the format marker is missing")),
+        },
+    }
+}
+
+fn read_tip(dir: &Path) -> Result<Tip, OpenError> {
+    let tip = Tip::read(dir)?.ok_or_else(|| {
+        damaged(
+            1,
+            "the tip is missing: nothing vouches for the end of the log",
+        )
+    })?;
+    if tip.acknowledged.is_none() || tip.intended.is_none() {
+        tracing::warn!(dir = %dir.display(), "a slot of the log's tip is damaged; the other one stands in");
+    }
+    Ok(tip)
+}
+
+fn open_disk(dir: &Path) -> Result<Disk, OpenError> {
+    Disk::open(&dir.join(SLED_DIR)).map_err(|error| match error {
+        DiskError::Io(detail) => OpenError::Store(detail),
+        DiskError::Damaged(detail) => damaged_at_first_hole(dir, &detail),
+    })
+}
+
+/// sled does not say what it stumbled over; the raw file says which frames are whole.
+fn damaged_at_first_hole(dir: &Path, detail: &str) -> OpenError {
+    match RawLog::scan(dir) {
+        Ok(raw) => damaged(
+            raw.head().position + 1,
+            &format!(
+                "{detail}; the raw file holds intact frames up to position {}",
+                raw.head().position
+            ),
+        ),
+        Err(error) => damaged(
+            1,
+            &format!("{detail}; the raw file cannot be read: {error}"),
+        ),
+    }
+}
+
+fn finish_creation(dir: &Path, disk: &Disk) -> Result<(), OpenError> {
+    disk.sync_creation()
+        .map_err(|error| OpenError::Store(error.to_string()))?;
+    seal::write_durably(dir, FORMAT_FILE, format::text(STORE_FORMAT).as_bytes())?;
+    if let Some(parent) = dir.canonicalize()?.parent() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+fn recover(disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
+    let mut recovery = Recovery::new(tip);
+    let mut fault = None;
+    let scanned = disk.scan(|key, value| {
+        fault = recovery.take(key, value).err();
+        fault.is_none()
+    });
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    match scanned {
+        Ok(()) => {}
+        Err(DiskError::Io(detail)) => return Err(OpenError::Store(detail)),
+        Err(DiskError::Damaged(detail)) => return Err(recovery.fault(detail).into()),
+    }
+    recovery.finish()?;
+    Ok(recovery)
+}
+
+fn start(shared: Shared, tip: TipWriter, options: SledOptions) -> Result<SledLog, OpenError> {
+    let shared = Arc::new(shared);
+    let (published, watch) = watch::channel(shared.state().head.position);
+    let (sender, jobs) = mpsc::channel();
+    let writer = Writer {
+        shared: Arc::clone(&shared),
+        jobs,
+        published,
+        tip,
+        policy: options.tip,
+        commits_since_tip: 0,
+        last_group: 0,
+    };
+    let thread = std::thread::Builder::new().name("evenkeel-log-writer".into());
+    let thread = thread.spawn(move || writer.run())?;
+    Ok(SledLog {
+        shared,
+        jobs: Mutex::new(Some(sender)),
+        room: Arc::new(Semaphore::new(QUEUE_MAX_KIB)),
+        watch,
+        writer: Arc::new(Mutex::new(Some(thread))),
+    })
+}
+
+pub(super) fn damaged(position: Position, detail: &str) -> OpenError {
+    OpenError::Damaged {
+        position,
+        detail: detail.to_owned(),
+    }
+}

@@ -1,0 +1,203 @@
+//! What readers and the writer share, and how an event is read.
+//!
+//! ```text
+//! positions ─► cached frame? ─► event
+//!                  └ no ─► (a blocking thread) sled ─► verify the hash ─► cache ─► event
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+
+use super::cache::{CachedFrame, FrameCache};
+use super::disk::{Disk, DiskError};
+use super::lock::DirLock;
+use super::{guard, seal};
+use crate::envelope::Recorded;
+use crate::frame::Frame;
+use crate::index::StreamIndex;
+use crate::log::{AppendError, Head, Position, ReadError};
+
+const CLOSED_ORDERLY: &str = "it was closed in an orderly way";
+
+/// What is durable, as readers see it.
+#[derive(Debug)]
+pub(super) struct State {
+    pub index: StreamIndex,
+    pub head: Head,
+}
+
+/// One open log.
+#[derive(Debug)]
+pub(super) struct Shared {
+    dir: PathBuf,
+    state: RwLock<State>,
+    disk: RwLock<Option<Disk>>,
+    lock: Mutex<Option<DirLock>>,
+    pub(super) cache: FrameCache,
+    /// Why nothing more can be written, once that is so.
+    failure: OnceLock<String>,
+    pub(super) commits: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(dir: &Path, lock: DirLock, disk: Disk, state: State) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            state: RwLock::new(state),
+            disk: RwLock::new(Some(disk)),
+            lock: Mutex::new(Some(lock)),
+            cache: FrameCache::default(),
+            failure: OnceLock::new(),
+            commits: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn disk(&self) -> RwLockReadGuard<'_, Option<Disk>> {
+        self.disk.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log takes no more: what is on disk is no longer what is in memory.
+    pub(super) fn fail(&self, reason: &str) {
+        if self.failure.set(reason.to_owned()).is_ok() {
+            tracing::error!(reason, "the log is closed for writing");
+        }
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), AppendError> {
+        self.failure
+            .get()
+            .map_or(Ok(()), |reason| Err(AppendError::Closed(reason.clone())))
+    }
+
+    pub(super) fn why_closed(&self) -> String {
+        self.failure
+            .get()
+            .map_or_else(|| CLOSED_ORDERLY.to_owned(), Clone::clone)
+    }
+
+    /// Positions that are durable and lie after `after`.
+    pub(super) fn positions_after(&self, after: Position, limit: usize) -> Vec<Position> {
+        let head = self.state().head.position;
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        (after.saturating_add(1)..=after.saturating_add(limit).min(head)).collect()
+    }
+
+    /// Reads from the cache where all is there, else on a thread that may block.
+    pub(super) async fn collect_anywhere(
+        shared: &Arc<Self>,
+        positions: Vec<Position>,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        if let Some(events) = collect(&positions, |position| Ok(shared.cache.get(position)))? {
+            return Ok(events);
+        }
+        let shared = Arc::clone(shared);
+        let read = move || collect(&positions, |position| shared.frame(position).map(Some));
+        let events = tokio::task::spawn_blocking(read).await;
+        Ok(events
+            .map_err(|error| ReadError::Store(error.to_string()))??
+            .unwrap_or_default())
+    }
+
+    fn frame(&self, position: Position) -> Result<Arc<CachedFrame>, ReadError> {
+        if let Some(frame) = self.cache.get(position) {
+            return Ok(frame);
+        }
+        let bytes = self.load(position)?;
+        let frame = Frame::verify(bytes).map_err(|e| damaged(position, e.to_string()))?;
+        let frame = Arc::new(CachedFrame::new(frame));
+        if !frame.holds(position) {
+            return Err(damaged(position, "no frame holds this position".into()));
+        }
+        self.cache.put(Arc::clone(&frame));
+        Ok(frame)
+    }
+
+    fn load(&self, position: Position) -> Result<Bytes, ReadError> {
+        let disk = self.disk();
+        let Some(disk) = &*disk else {
+            return Err(ReadError::Store("the log is closed".into()));
+        };
+        match disk.frame_at(position) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(damaged(position, "no frame holds this position".into())),
+            Err(DiskError::Damaged(detail)) => Err(damaged(position, detail)),
+            Err(DiskError::Io(detail)) => Err(ReadError::Store(detail)),
+        }
+    }
+
+    fn take_disk(&self) -> Option<Disk> {
+        self.disk
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// The end of an orderly close, after the writer has stopped. The second time it does nothing.
+    pub(super) fn close_and_seal(&self) -> Result<(), AppendError> {
+        let store = |error: &dyn std::fmt::Display| AppendError::Store(error.to_string());
+        if let Some(disk) = self.take_disk() {
+            disk.close().map_err(|e| store(&e))?;
+            if self.failure.get().is_none() {
+                // Cleared before sealing: a seal beside a foreign lock would be a finding.
+                if let Some(lock) = guard(&self.lock).as_mut() {
+                    lock.clear().map_err(|e| store(&e))?;
+                }
+                seal::write(&self.dir).map_err(|e| store(&e))?;
+            }
+        }
+        guard(&self.lock).take();
+        self.failure
+            .get()
+            .map_or(Ok(()), |reason| Err(AppendError::Store(reason.clone())))
+    }
+
+    /// The end without a close: the files are freed and stay unsealed.
+    pub(super) fn abandon(&self) {
+        if let Some(Err(error)) = self.take_disk().map(Disk::close) {
+            tracing::warn!(%error, "the log's database was not closed cleanly");
+        }
+        guard(&self.lock).take();
+    }
+}
+
+/// The events at `positions`; `None` as soon as a frame is not to be had.
+fn collect(
+    positions: &[Position],
+    frame_of: impl Fn(Position) -> Result<Option<Arc<CachedFrame>>, ReadError>,
+) -> Result<Option<Vec<Recorded>>, ReadError> {
+    let mut events = Vec::with_capacity(positions.len());
+    let mut current: Option<Arc<CachedFrame>> = None;
+    for &position in positions {
+        if !current.as_ref().is_some_and(|frame| frame.holds(position)) {
+            current = frame_of(position)?;
+        }
+        let Some(frame) = &current else {
+            return Ok(None);
+        };
+        events.push(
+            frame
+                .event(position)
+                .map_err(|e| damaged(position, e.to_string()))?,
+        );
+    }
+    Ok(Some(events))
+}
+
+fn damaged(position: Position, detail: String) -> ReadError {
+    ReadError::Damaged { position, detail }
+}

@@ -1,0 +1,277 @@
+//! What only a store on disk can get wrong: reopening, locking, damage, sharing a sync.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod damage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::contract_tests::{stream, texts, to};
+use crate::log::Expected;
+use crate::verify;
+
+fn open(dir: &Path) -> SledLog {
+    SledLog::open(dir, SledOptions::default()).unwrap()
+}
+
+async fn fill(log: &SledLog, commits: u64) {
+    for n in 0..commits {
+        let name = format!("s{}", n % 5);
+        log.append(vec![to(
+            &name,
+            Expected::Any,
+            &["one", "two", &"x".repeat(300)],
+        )])
+        .await
+        .unwrap();
+    }
+}
+
+/// A log of 40 commits, closed.
+async fn closed() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    fill(&log, 40).await;
+    log.close().await.unwrap();
+    dir
+}
+
+/// What a kill leaves behind: a copy of the files of a log that is open.
+async fn killed(commits: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    fill(&log, commits).await;
+    let left = tempfile::tempdir().unwrap();
+    copy(dir.path(), left.path());
+    left
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = seal::files(dir)
+        .unwrap()
+        .iter()
+        .map(|name| dir.join(name))
+        .collect();
+    files.extend(
+        ["lock", "seal"]
+            .map(|name| dir.join(name))
+            .into_iter()
+            .filter(|path| path.exists()),
+    );
+    files
+}
+
+fn copy(from: &Path, to: &Path) {
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&path, target).unwrap();
+    }
+}
+
+fn copy_of(dir: &Path) -> TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir, copied.path());
+    copied
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything_and_continues() {
+    let dir = closed().await;
+    let log = open(dir.path());
+    let head = log.head();
+    let read = log.read(0, 1_000).await.unwrap();
+    assert_eq!((head.position, read.len(), log.streams()), (120, 120, 5));
+    assert_eq!(log.version(&stream("s3")), 24);
+    log.append(vec![to("s3", Expected::Exact(24), &["more"])])
+        .await
+        .unwrap();
+    log.close().await.unwrap();
+    let log = open(dir.path());
+    assert_eq!(log.read(0, 120).await.unwrap(), read);
+    assert_eq!(texts(&log.read(120, 9).await.unwrap()), ["more"]);
+}
+
+#[tokio::test]
+async fn a_log_that_is_dropped_without_close_keeps_what_it_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    fill(&log, 10).await;
+    let head = log.head();
+    drop(log);
+    assert_eq!(open(dir.path()).head(), head);
+}
+
+#[tokio::test]
+async fn a_second_open_is_refused_with_the_pid() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let refused = SledLog::open(dir.path(), SledOptions::default())
+        .err()
+        .unwrap();
+    assert_eq!(
+        refused,
+        OpenError::InUse {
+            pid: std::process::id()
+        }
+    );
+    assert!(matches!(
+        verify(dir.path(), None),
+        Err(crate::VerifyError::InUse { .. })
+    ));
+    log.close().await.unwrap();
+    drop(open(dir.path()));
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused() {
+    let dir = closed().await;
+    fs::write(dir.path().join("format"), format::text(9)).unwrap();
+    let refused = SledLog::open(dir.path(), SledOptions::default())
+        .err()
+        .unwrap();
+    assert_eq!(
+        refused,
+        OpenError::NewerFormat {
+            found: 9,
+            supported: 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_creation_that_was_interrupted_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close().await.unwrap();
+    fs::remove_file(dir.path().join("format")).unwrap();
+    let log = open(dir.path());
+    fill(&log, 1).await;
+    assert_eq!(log.head().position, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_share_commits_and_a_lone_one_waits_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(open(dir.path()));
+    fill(&log, 5).await;
+    assert_eq!(log.commits(), 5);
+    let mut writers = JoinSet::new();
+    for n in 0..500 {
+        let log = Arc::clone(&log);
+        writers.spawn(async move {
+            log.append(vec![to(&format!("w{n}"), Expected::Exact(0), &["e"])])
+                .await
+                .unwrap()
+        });
+    }
+    writers.join_all().await;
+    assert!(
+        log.commits() < 250,
+        "500 appends took {} commits",
+        log.commits() - 5
+    );
+}
+
+#[tokio::test]
+async fn large_commits_stay_out_of_sleds_blob_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let page = "x".repeat(60_000);
+    for _ in 0..8 {
+        let pages: Vec<&str> = (0..60).map(|_| page.as_str()).collect();
+        log.append(vec![to("a", Expected::Any, &pages)])
+            .await
+            .unwrap();
+    }
+    log.close().await.unwrap();
+    let blobs = fs::read_dir(dir.path().join("sled/blobs")).map_or(0, Iterator::count);
+    assert_eq!(blobs, 0);
+    assert!(verify(dir.path(), None).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_failed_write_closes_the_log_and_keeps_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    fill(&log, 3).await;
+    // The frame that the next append would write stands there already: the store refuses.
+    let foreign = log.shared.disk().as_ref().unwrap().put_foreign(10);
+    assert!(foreign.is_ok());
+    let error = log
+        .append(vec![to("a", Expected::Any, &["x"])])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AppendError::Store(_)), "{error}");
+    let error = log
+        .append(vec![to("a", Expected::Any, &["x"])])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AppendError::Closed(_)), "{error}");
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 9);
+    assert!(log.close().await.is_err());
+}
+
+#[tokio::test]
+async fn verify_vouches_for_a_whole_log_and_leaves_it_sealed() {
+    let dir = closed().await;
+    for _ in 0..2 {
+        let report = verify(dir.path(), None).unwrap();
+        assert_eq!(
+            (report.events, report.frames, report.streams, report.sealed),
+            (120, 40, 5, true)
+        );
+        assert_eq!(report.findings, []);
+    }
+    assert_eq!(open(dir.path()).head().position, 120);
+}
+
+#[tokio::test]
+async fn verify_leaves_an_unsealed_log_as_it_was() {
+    let dir = killed(20).await;
+    let before = copy_of(dir.path());
+    let report = verify(dir.path(), None).unwrap();
+    assert!(report.is_clean() && !report.sealed, "{report:?}");
+    assert_eq!(report.events, 60);
+    assert_eq!(files(dir.path()).len(), files(before.path()).len());
+    for path in files(before.path()) {
+        let now = dir.path().join(path.strip_prefix(before.path()).unwrap());
+        assert_eq!(
+            fs::read(&now).unwrap(),
+            fs::read(&path).unwrap(),
+            "{}",
+            now.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn verify_shows_every_event_and_reports_what_the_caller_refuses() {
+    let dir = closed().await;
+    let mut seen = 0;
+    let mut check = |event: &Recorded| {
+        seen += 1;
+        if event.position == 77 {
+            Err("unknown type".to_owned())
+        } else {
+            Ok(())
+        }
+    };
+    let report = verify(dir.path(), Some(&mut check)).unwrap();
+    assert_eq!(seen, 120);
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].position, 77);
+    assert!(verify(dir.path(), None).unwrap().sealed);
+}
+
+#[test]
+fn a_directory_without_a_log_cannot_be_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        verify(dir.path(), None),
+        Err(crate::VerifyError::Io(_))
+    ));
+}

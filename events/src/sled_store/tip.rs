@@ -1,0 +1,213 @@
+//! The tip: a second witness of the head, beside sled. A chain alone cannot see a lost tail.
+//!
+//! ```text
+//! 0      acknowledged: the head when the last reply went out; the log must contain it
+//! 4096   intended:     the head of the commit under way; the log may contain it
+//! ```
+//! The intention is written and synced at the same time as the commit itself, so the witness
+//! costs no second wait. When both are durable the acknowledgement is written (it becomes
+//! durable with the next intention, or when the writer has nothing to do), then the replies go
+//! out. A log without its acknowledged head has lost its tail; one that merely lacks the
+//! intended head was stopped in the middle of a commit that nobody was told of.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::num::NonZeroU32;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use crate::log::Head;
+
+/// The tip's name.
+pub(super) const TIP_FILE: &str = "tip";
+
+/// The slots lie in different blocks: one torn write cannot take both.
+const INTENDED_OFFSET: u16 = 4096;
+
+const SLOT_MAGIC: [u8; 8] = *b"EVKTIP\x01\n";
+const SLOT_BYTES: usize = 8 + 8 + 32 + 32;
+
+/// When the tip is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TipPolicy {
+    /// With every commit: a lost tail is found to the last acknowledged event.
+    #[default]
+    EveryCommit,
+    /// With every n-th commit: up to n − 1 commits lost at the end go unnoticed.
+    EveryN(NonZeroU32),
+}
+
+/// The two slots as they were found; `None` is a damaged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tip {
+    pub acknowledged: Option<Head>,
+    pub intended: Option<Head>,
+}
+
+impl Tip {
+    /// Reads the tip; `None` when there is no file.
+    pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {
+        let bytes = match std::fs::read(dir.join(TIP_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let intended_at = bytes.len().min(usize::from(INTENDED_OFFSET));
+        Ok(Some(Self {
+            acknowledged: read_slot(&bytes),
+            intended: read_slot(&bytes[intended_at..]),
+        }))
+    }
+
+    /// The head that the log must contain. With the acknowledgement damaged, the intention
+    /// stands in for it: refusing too much is the safe side.
+    pub(super) fn must_contain(&self) -> Option<Head> {
+        self.acknowledged.or(self.intended)
+    }
+}
+
+fn write_slot(head: &Head) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..8].copy_from_slice(&SLOT_MAGIC);
+    slot[8..16].copy_from_slice(&head.position.to_le_bytes());
+    slot[16..48].copy_from_slice(&head.hash);
+    let hash = blake3::hash(&slot[..48]);
+    slot[48..].copy_from_slice(hash.as_bytes());
+    slot
+}
+
+fn read_slot(bytes: &[u8]) -> Option<Head> {
+    let slot: &[u8; SLOT_BYTES] = bytes.get(..SLOT_BYTES)?.try_into().ok()?;
+    let head = Head {
+        position: u64::from_le_bytes(slot[8..16].try_into().ok()?),
+        hash: slot[16..48].try_into().ok()?,
+    };
+    (write_slot(&head) == *slot).then_some(head)
+}
+
+/// The tip open for writing, with a thread of its own for the sync that runs beside the commit's.
+#[derive(Debug)]
+pub(super) struct TipWriter {
+    file: Arc<File>,
+    intents: mpsc::SyncSender<Head>,
+    results: mpsc::Receiver<io::Result<()>>,
+    unsynced: bool,
+}
+
+impl TipWriter {
+    /// Opens or creates the tip and makes both slots say `head`.
+    pub(super) fn start(dir: &Path, head: &Head) -> io::Result<Self> {
+        let file = Arc::new(reset(dir, head)?);
+        let (intents, inbox) = mpsc::sync_channel::<Head>(1);
+        let (outbox, results) = mpsc::sync_channel(1);
+        let own = Arc::clone(&file);
+        std::thread::Builder::new()
+            .name("evenkeel-log-tip".into())
+            .spawn(move || {
+                for head in inbox {
+                    if outbox.send(write_intent(&own, &head)).is_err() {
+                        break;
+                    }
+                }
+            })?;
+        Ok(Self {
+            file,
+            intents,
+            results,
+            unsynced: false,
+        })
+    }
+
+    /// Starts to make the intention durable; [`TipWriter::intended`] waits for it.
+    pub(super) fn intend(&self, head: Head) -> io::Result<()> {
+        self.intents.send(head).map_err(|_| stopped())
+    }
+
+    pub(super) fn intended(&self) -> io::Result<()> {
+        self.results.recv().map_err(|_| stopped())?
+    }
+
+    /// Before the replies go out, after everything is durable.
+    pub(super) fn acknowledge(&mut self, head: &Head) -> io::Result<()> {
+        self.unsynced = true;
+        self.file.write_all_at(&write_slot(head), 0)
+    }
+
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = false;
+        self.file.sync_data()
+    }
+
+    /// Both slots say `head`, durably: the last act of an orderly close.
+    pub(super) fn settle(&mut self, head: &Head) -> io::Result<()> {
+        write_intent(&self.file, head)?;
+        self.acknowledge(head)?;
+        self.sync()
+    }
+}
+
+fn write_intent(file: &File, head: &Head) -> io::Result<()> {
+    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
+    file.sync_data()
+}
+
+/// Writes both slots of the tip, durably.
+pub(super) fn reset(dir: &Path, head: &Head) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(dir.join(TIP_FILE))?;
+    // The acknowledgement last: at every moment one of the slots is whole.
+    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
+    file.sync_all()?;
+    file.write_all_at(&write_slot(head), 0)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the tip's thread has stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn head(position: u64) -> Head {
+        Head {
+            position,
+            hash: [7; 32],
+        }
+    }
+
+    #[test]
+    fn a_slot_with_a_changed_bit_says_nothing_and_the_other_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tip = TipWriter::start(dir.path(), &head(3)).unwrap();
+        tip.intend(head(4)).unwrap();
+        tip.intended().unwrap();
+        let whole = std::fs::read(dir.path().join(TIP_FILE)).unwrap();
+        for bit in 0..SLOT_BYTES * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(dir.path().join(TIP_FILE), bytes).unwrap();
+            let found = Tip::read(dir.path()).unwrap().unwrap();
+            assert_eq!(
+                found,
+                Tip {
+                    acknowledged: None,
+                    intended: Some(head(4))
+                }
+            );
+        }
+        std::fs::write(dir.path().join(TIP_FILE), &whole).unwrap();
+        tip.acknowledge(&head(4)).unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! The writer: one thread, one commit at a time, as many appends in it as have come meanwhile.
+//!
+//! ```text
+//! wait for one ─► take what else is there ─► admit each ─► put, flush, sync ∥ tip ─► publish ─► reply
+//!      ▲                 │ the last commit had many and few are there: linger, 100 µs at most
+//!      └─────────────────┴───────────────────────────────────────────────────────────────┘
+//! ```
+//! A lone writer waits for nobody. A thousand writers share one flush: they come back one after
+//! the other once their replies are out, so the writer lingers until as many are there as last
+//! time. After a failed write nothing more is accepted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use super::cache::CachedFrame;
+use super::disk::{DiskError, panic_text};
+use super::reader::Shared;
+use super::tip::{TipPolicy, TipWriter};
+use crate::admission::{Admission, Admitted, COMMIT_MAX_BYTES};
+use crate::log::{AppendError, Appended, Head, Position, StreamAppend};
+
+/// How long a commit waits for one more of the writers that shared the last one: less than a
+/// sync takes, and only while they keep coming.
+const LINGER: Duration = Duration::from_micros(100);
+
+/// After this long without an append the tip's acknowledgement is made durable on its own.
+const IDLE_SYNC: Duration = Duration::from_millis(50);
+
+/// An append on its way, with its share of the queue.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub batch: Vec<StreamAppend>,
+    pub bytes: usize,
+    pub reply: oneshot::Sender<Result<Appended, AppendError>>,
+    pub room: OwnedSemaphorePermit,
+}
+
+/// The state of the writer's thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub shared: Arc<Shared>,
+    pub jobs: Receiver<Job>,
+    pub published: watch::Sender<Position>,
+    pub tip: TipWriter,
+    pub policy: TipPolicy,
+    pub commits_since_tip: u32,
+    pub last_group: usize,
+}
+
+impl Writer {
+    /// Runs until every sender is gone and the queue is empty.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.wait() {
+            let group = self.gather(first);
+            self.last_group = group.len();
+            self.commit(group);
+        }
+        if self.shared.check_writable().is_ok() {
+            let head = self.shared.state().head;
+            if let Err(error) = self.tip.settle(&head) {
+                self.shared
+                    .fail(&format!("the tip was not written: {error}"));
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Option<Job> {
+        if self.tip.is_unsynced() {
+            match self.jobs.recv_timeout(IDLE_SYNC) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.tip.sync() {
+                        self.shared
+                            .fail(&format!("the tip was not synced: {error}"));
+                    }
+                }
+            }
+        }
+        self.jobs.recv().ok()
+    }
+
+    fn gather(&self, first: Job) -> Vec<Job> {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while bytes < COMMIT_MAX_BYTES {
+            let next = match self.jobs.try_recv() {
+                Err(_) if group.len() < self.last_group => self.jobs.recv_timeout(LINGER).ok(),
+                other => other.ok(),
+            };
+            let Some(job) = next else { break };
+            bytes += job.bytes;
+            group.push(job);
+        }
+        group
+    }
+
+    fn commit(&mut self, group: Vec<Job>) {
+        let verdicts = match catch_unwind(AssertUnwindSafe(|| self.write(&group))) {
+            Ok(verdicts) => verdicts,
+            Err(panic) => Err(AppendError::Store(format!(
+                "a panic: {}",
+                panic_text(&*panic)
+            ))),
+        };
+        match verdicts {
+            Ok(verdicts) => {
+                for (job, verdict) in group.into_iter().zip(verdicts) {
+                    answer(job, verdict);
+                }
+            }
+            Err(error) => {
+                self.shared.fail(&error.to_string());
+                for job in group {
+                    answer(job, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// The verdict on each append once the accepted ones are durable; an error is the store's.
+    fn write(&mut self, group: &[Job]) -> Result<Vec<Result<Appended, AppendError>>, AppendError> {
+        self.shared.check_writable()?;
+        let (verdicts, admitted) = {
+            let state = self.shared.state();
+            let mut admission = Admission::new(&state.index, state.head);
+            let verdicts = group
+                .iter()
+                .map(|job| admission.admit(&job.batch))
+                .collect();
+            (verdicts, admission.finish())
+        };
+        if let Some(admitted) = admitted {
+            self.store(&admitted)
+                .map_err(|error| AppendError::Store(error.to_string()))?;
+            self.publish(&admitted)?;
+        }
+        Ok(verdicts)
+    }
+
+    fn store(&mut self, admitted: &Admitted) -> Result<(), DiskError> {
+        let head = admitted.commit.head;
+        let with_tip = self.is_tip_due();
+        if with_tip {
+            self.tip.intend(head)?;
+        }
+        let put = self.put(admitted);
+        if with_tip {
+            self.tip.intended()?;
+        }
+        put?;
+        if with_tip {
+            self.tip.acknowledge(&head)?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, admitted: &Admitted) -> Result<(), DiskError> {
+        let disk = self.shared.disk();
+        let disk = disk
+            .as_ref()
+            .ok_or_else(|| DiskError::Io("the database is closed".into()))?;
+        disk.put(&admitted.commit.frames)?;
+        disk.sync()
+    }
+
+    fn is_tip_due(&mut self) -> bool {
+        self.commits_since_tip += 1;
+        let due = match self.policy {
+            TipPolicy::EveryCommit => true,
+            TipPolicy::EveryN(n) => self.commits_since_tip >= n.get(),
+        };
+        if due {
+            self.commits_since_tip = 0;
+        }
+        due
+    }
+
+    fn publish(&self, admitted: &Admitted) -> Result<(), AppendError> {
+        let Head { position, .. } = admitted.commit.head;
+        for frame in &admitted.commit.frames {
+            self.shared
+                .cache
+                .put(Arc::new(CachedFrame::new(frame.clone())));
+        }
+        let mut state = self.shared.state_mut();
+        admitted.index_into(&mut state.index)?;
+        state.head = admitted.commit.head;
+        drop(state);
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.published.send_replace(position);
+        Ok(())
+    }
+}
+
+fn answer(job: Job, verdict: Result<Appended, AppendError>) {
+    drop(job.room);
+    // The caller may have stopped waiting.
+    let _ = job.reply.send(verdict);
+}

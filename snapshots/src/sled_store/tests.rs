@@ -1,0 +1,146 @@
+//! Snapshots come back, or nothing does; never a wrong one, never a failure.
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+
+use super::*;
+use crate::MemorySnapshots;
+
+fn snapshot(version: u64, schema: u16, state: &'static [u8]) -> Snapshot {
+    Snapshot {
+        version,
+        schema,
+        state: Bytes::from_static(state),
+    }
+}
+
+async fn the_newest_of_a_schema_comes_back(store: &dyn SnapshotStore) {
+    assert_eq!(store.load("idx_1", 1).await, None);
+    assert_eq!(store.discarded(), 0, "a missing one is not discarded");
+    store.save("idx_1", snapshot(256, 1, b"old")).await.unwrap();
+    store.save("idx_1", snapshot(512, 1, b"new")).await.unwrap();
+    assert_eq!(store.load("idx_1", 1).await, Some(snapshot(512, 1, b"new")));
+    assert_eq!(store.load("idx_1", 2).await, None);
+    assert_eq!(store.discarded(), 1, "one of another schema is");
+    store.forget("idx_1").await.unwrap();
+    assert_eq!(store.load("idx_1", 1).await, None);
+    assert_eq!(store.discarded(), 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn both_stores_keep_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    the_newest_of_a_schema_comes_back(&MemorySnapshots::new()).await;
+    the_newest_of_a_schema_comes_back(&SledSnapshots::open(dir.path()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn closing_keeps_them_for_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledSnapshots::open(dir.path()).unwrap();
+    store
+        .save("idx_1", snapshot(256, 1, b"state"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    assert!(
+        store
+            .save("idx_1", snapshot(257, 1, b"late"))
+            .await
+            .is_err()
+    );
+    let store = SledSnapshots::open(dir.path()).unwrap();
+    assert_eq!(
+        store.load("idx_1", 1).await,
+        Some(snapshot(256, 1, b"state"))
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_nothing_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledSnapshots::open(dir.path()).unwrap();
+    store
+        .shared
+        .with_db(|db| db.insert("idx_1", b"rubbish".as_slice()))
+        .unwrap();
+    assert_eq!(store.load("idx_1", 1).await, None);
+    assert_eq!(store.discarded(), 1);
+}
+
+#[tokio::test]
+async fn a_state_over_the_bound_is_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledSnapshots::open(dir.path()).unwrap();
+    let large = Snapshot {
+        version: 1,
+        schema: 1,
+        state: Bytes::from(vec![0; SNAPSHOT_MAX_BYTES + 1]),
+    };
+    store.save("idx_1", large).await.unwrap();
+    assert_eq!(store.load("idx_1", 1).await, None);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_open_is_moved_aside_and_a_new_one_serves() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("snapshots");
+    let store = SledSnapshots::open(&dir).unwrap();
+    store
+        .save("idx_1", snapshot(256, 1, b"state"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    fs::write(dir.join("conf"), [0xFF; 64]).unwrap();
+    let store = SledSnapshots::open(&dir).unwrap();
+    assert!(parent.path().join("snapshots.damaged-1").exists());
+    assert_eq!((store.load("idx_1", 1).await, store.discarded()), (None, 1));
+    store
+        .save("idx_1", snapshot(257, 1, b"anew"))
+        .await
+        .unwrap();
+    assert_eq!(
+        store.load("idx_1", 1).await,
+        Some(snapshot(257, 1, b"anew"))
+    );
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_refused_and_not_moved() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("snapshots");
+    let _open = SledSnapshots::open(&dir).unwrap();
+    assert!(SledSnapshots::open(&dir).is_err());
+    assert!(!parent.path().join("snapshots.damaged-1").exists());
+}
+
+#[tokio::test]
+async fn a_flipped_bit_never_gives_a_wrong_snapshot() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = parent.path().join("whole");
+    let store = SledSnapshots::open(&whole).unwrap();
+    store
+        .save("idx_1", snapshot(256, 1, b"the one true state"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let db = fs::read(whole.join("db")).unwrap();
+    let conf = fs::read(whole.join("conf")).unwrap();
+    for round in 0..60 {
+        let dir = parent.path().join(format!("round-{round}"));
+        let mut bytes = db.clone();
+        let at = round * 7_919 % bytes.len();
+        bytes[at] ^= 0x10;
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("db"), bytes).unwrap();
+        fs::write(dir.join("conf"), &conf).unwrap();
+        let store = SledSnapshots::open(&dir).unwrap();
+        let loaded = store.load("idx_1", 1).await;
+        assert!(
+            loaded.is_none() || loaded == Some(snapshot(256, 1, b"the one true state")),
+            "byte {at}"
+        );
+    }
+}
