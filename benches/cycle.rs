@@ -339,7 +339,10 @@ async fn measure(json: bool, count: usize, names: (&'static str, &'static str)) 
         ..Settings::default()
     };
     let engine = Engine::start(ports, settings).await.unwrap();
-    eprintln!("after start {}", (resident().saturating_sub(before)) as f64 / count as f64);
+    eprintln!(
+        "after start {}",
+        (resident().saturating_sub(before)) as f64 / count as f64
+    );
     let caller = Caller {
         owner: OwnerId::from_u128(1),
         token: None,

@@ -18,7 +18,7 @@ pub struct Key {
 macro_rules! keys {
     ($($name:ident = $path:literal, $env:literal, $default:literal, $allowed:literal $(, $secret:ident)?;)*) => {
         $(
-            #[doc = concat!("`", $path, "`, `", $env, "`: ", $allowed, ".")]
+            #[doc = concat!("`", $path, "` in the file, `", $env, "` in the environment.")]
             pub const $name: Key = Key {
                 name: $path,
                 env: $env,
@@ -60,7 +60,7 @@ keys! {
     COMMANDS_IN_FLIGHT = "limits.commands_in_flight", "EVENKEEL_LIMITS_COMMANDS_IN_FLIGHT", "1024", "a whole number from 1";
     INDEXES_PER_OWNER = "limits.indexes_per_owner", "EVENKEEL_LIMITS_INDEXES_PER_OWNER", "100000", "a whole number from 1";
     WEBHOOKS_PER_OWNER = "limits.webhooks_per_owner", "EVENKEEL_LIMITS_WEBHOOKS_PER_OWNER", "1000", "a whole number from 1";
-    SNAPSHOT_EVERY = "limits.snapshot_every", "EVENKEEL_LIMITS_SNAPSHOT_EVERY", "256", "a whole number from 1";
+    SNAPSHOT_EVERY = "limits.snapshot_every", "EVENKEEL_LIMITS_SNAPSHOT_EVERY", "256", "a number of events; 0 takes no snapshots but at an orderly stop";
 }
 
 /// The key of a name.

@@ -34,6 +34,7 @@ use std::time::Duration;
 use evenkeel_actors::engine::Settings;
 use evenkeel_domain::market::PriceGuard;
 use evenkeel_domain::values::{Amount, Percent, Quantity};
+use evenkeel_snapshots::SnapshotPolicy;
 use ipnet::IpNet;
 
 pub use error::{ConfigError, ConfigErrors};
@@ -162,7 +163,7 @@ pub struct Limits {
     pub indexes_per_owner: usize,
     /// Subscriptions per owner.
     pub webhooks_per_owner: usize,
-    /// A snapshot of an index every so many events.
+    /// A snapshot of an index every so many events; 0 takes none.
     pub snapshot_every: u64,
 }
 
@@ -191,7 +192,9 @@ impl Config {
             drift_schedule: schedule.then(|| drift.schedule.clone()),
             drift_timezone: timezone.then(|| drift.timezone.clone()),
             drift_enabled: enabled.then_some(drift.enabled),
-            snapshot_every: self.limits.snapshot_every,
+            snapshots: SnapshotPolicy {
+                every_events: self.limits.snapshot_every,
+            },
             commands_in_flight_max: self.limits.commands_in_flight,
             indexes_per_owner_max: self.limits.indexes_per_owner,
             webhooks_per_owner_max: self.limits.webhooks_per_owner,

@@ -102,7 +102,7 @@ fn limits(read: &mut Reader) -> Option<Limits> {
     let commands_in_flight = read.value(&keys::COMMANDS_IN_FLIGHT, values::at_least_one);
     let indexes_per_owner = read.value(&keys::INDEXES_PER_OWNER, values::at_least_one);
     let webhooks_per_owner = read.value(&keys::WEBHOOKS_PER_OWNER, values::at_least_one);
-    let snapshot_every = read.value(&keys::SNAPSHOT_EVERY, values::at_least_one);
+    let snapshot_every = read.value(&keys::SNAPSHOT_EVERY, values::parsed);
     Some(Limits {
         commands_in_flight: commands_in_flight?,
         indexes_per_owner: indexes_per_owner?,

@@ -44,7 +44,7 @@ fn nothing_has_to_be_set() {
     assert!(config.drift_monitor.enabled && config.warnings().is_empty());
     let settings = config.settings();
     assert_eq!(settings.guard, Settings::default().guard);
-    assert_eq!(settings.snapshot_every, Settings::default().snapshot_every);
+    assert_eq!(settings.snapshots, Settings::default().snapshots);
     assert_eq!(settings.drift_schedule, None);
     assert_eq!(settings.drift_enabled, None);
 }

@@ -22,6 +22,7 @@
 )]
 
 mod body;
+mod deadlined;
 mod fields;
 mod gate;
 mod idempotency;

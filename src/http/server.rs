@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Api;
+use super::deadlined::Deadlined;
 use super::gate::Gate;
 use super::router::router;
 use super::routes;
@@ -27,6 +28,8 @@ use super::stack::Stack;
 const CONNECTIONS_MAX: usize = 1_024;
 /// The head of a request must have arrived within this time. It also ends idle connections.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client must take in something of its answer within this time.
+const WRITE_STALLED_MAX: Duration = Duration::from_secs(30);
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Largest head of a request, and the read buffer of a connection.
@@ -113,7 +116,7 @@ async fn accept(
             Ok((stream, peer)) => {
                 let stack = stack.clone();
                 let service = service_fn(move |request| stack.clone().answer(request, Some(peer)));
-                let io = TokioIo::new(without_delay(stream));
+                let io = TokioIo::new(Deadlined::new(without_delay(stream), WRITE_STALLED_MAX));
                 let connection = builder.serve_connection(io, service);
                 let watched = graceful.watch(connection.into_owned());
                 connections.spawn(async move {

@@ -17,7 +17,7 @@ use evenkeel_domain::rebalance::Fill;
 use evenkeel_domain::values::{Amount, Asset, Percent, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Reason};
 use evenkeel_events::MemoryLog;
-use evenkeel_snapshots::{Snapshot, SnapshotError, SnapshotStore};
+use evenkeel_snapshots::MemorySnapshots;
 
 use super::Api;
 use super::server;
@@ -41,25 +41,6 @@ struct Counter(AtomicU64);
 impl Entropy for Counter {
     fn next_u64(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for World {
-    async fn load(&self, _: &str, _: u16) -> Option<Snapshot> {
-        None
-    }
-    async fn save(&self, _: &str, _: Snapshot) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    async fn forget(&self, _: &str) -> Result<(), SnapshotError> {
-        Ok(())
-    }
-    fn discarded(&self) -> u64 {
-        0
-    }
-    async fn close(&self) -> Result<(), SnapshotError> {
-        Ok(())
     }
 }
 
@@ -136,7 +117,7 @@ pub async fn api() -> Api {
     let venue: Arc<dyn Venue> = Arc::new(Filling::default());
     let ports = Ports {
         log: Arc::new(MemoryLog::new()),
-        snapshots: Arc::new(World),
+        snapshots: Arc::new(MemorySnapshots::new()),
         clock: Arc::new(World),
         entropy: Arc::clone(&entropy),
         feed: None,
