@@ -1,0 +1,112 @@
+//! Which key becomes which field. Every value is read before any is given up, so that all
+//! mistakes are told at once.
+
+use evenkeel_domain::market::PriceGuard;
+
+use super::keys;
+use super::layers::Layers;
+use super::values::{self, Reader};
+use super::{Config, Csv, DriftMonitor, Http, Limits, Log, Paper, Webhooks};
+
+/// The whole configuration; none when a value is wrong.
+pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
+    let data = read.value(&keys::DATA, values::path);
+    let listen = read.value(&keys::LISTEN, values::parsed);
+    let prices = read.value(&keys::PRICES, values::prices);
+    let stop_deadline = read.value(&keys::STOP_DEADLINE, values::deadline);
+    let (drift_monitor, webhooks) = (drift_monitor(read), webhooks(read));
+    let (paper, price_guard) = (paper(read), price_guard(read));
+    let rows_per_minute = read.value(&keys::ROWS_PER_MINUTE, values::at_least_one);
+    let (http, log, limits) = (http(read), log(read), limits(read));
+    Some(Config {
+        data: data?,
+        listen: listen?,
+        prices: prices?,
+        stop_deadline: stop_deadline?,
+        drift_monitor: drift_monitor?,
+        webhooks: webhooks?,
+        paper: paper?,
+        price_guard: price_guard?,
+        csv: Csv {
+            rows_per_minute: rows_per_minute?,
+        },
+        http: http?,
+        log: log?,
+        limits: limits?,
+        layers: layers.clone(),
+    })
+}
+
+fn drift_monitor(read: &mut Reader) -> Option<DriftMonitor> {
+    let enabled = read.value(&keys::DRIFT_ENABLED, values::boolish);
+    let (schedule, timezone) = read.schedule()?;
+    Some(DriftMonitor {
+        enabled: enabled?,
+        schedule,
+        timezone,
+    })
+}
+
+fn webhooks(read: &mut Reader) -> Option<Webhooks> {
+    let allow_networks = read.value(&keys::ALLOW_NETWORKS, values::networks);
+    let allow_http = read.value(&keys::ALLOW_HTTP, values::boolish);
+    Some(Webhooks {
+        allow_networks: allow_networks?,
+        allow_http: allow_http?,
+    })
+}
+
+fn paper(read: &mut Reader) -> Option<Paper> {
+    let slippage = read.value(&keys::SLIPPAGE, values::share);
+    let fee = read.value(&keys::FEE, values::share);
+    let lot_step = read.value(&keys::LOT_STEP, values::lot_step);
+    let min_notional = read.value(&keys::MIN_NOTIONAL, values::amount);
+    Some(Paper {
+        slippage: slippage?,
+        fee: fee?,
+        lot_step: lot_step?,
+        min_notional: min_notional?,
+    })
+}
+
+fn price_guard(read: &mut Reader) -> Option<PriceGuard> {
+    let max_jump = read.value(&keys::MAX_JUMP, values::positive_percent);
+    let confirm_after = read.value(&keys::CONFIRM_AFTER, values::span);
+    let max_age = read.value(&keys::MAX_AGE, values::span);
+    Some(PriceGuard {
+        max_jump: max_jump?,
+        confirm_after: confirm_after?,
+        max_age: max_age?,
+    })
+}
+
+fn http(read: &mut Reader) -> Option<Http> {
+    let pointer = read.value(&keys::POINTER, values::pointer);
+    let header = read.value(&keys::HEADER, values::header);
+    Some(Http {
+        pointer: pointer?,
+        header: header?,
+    })
+}
+
+fn log(read: &mut Reader) -> Option<Log> {
+    let format = read.value(&keys::LOG_FORMAT, values::log_format);
+    let level = read.value(&keys::LOG_LEVEL, values::log_level);
+    Some(Log {
+        format: format?,
+        level: level?,
+    })
+}
+
+fn limits(read: &mut Reader) -> Option<Limits> {
+    let commands_in_flight = read.value(&keys::COMMANDS_IN_FLIGHT, values::at_least_one);
+    let indexes_per_owner = read.value(&keys::INDEXES_PER_OWNER, values::at_least_one);
+    let webhooks_per_owner = read.value(&keys::WEBHOOKS_PER_OWNER, values::at_least_one);
+    let snapshot_every = read.value(&keys::SNAPSHOT_EVERY, values::parsed);
+    Some(Limits {
+        commands_in_flight: commands_in_flight?,
+        indexes_per_owner: indexes_per_owner?,
+        webhooks_per_owner: webhooks_per_owner?,
+        snapshot_every: snapshot_every?,
+    })
+}

@@ -1,0 +1,106 @@
+//! `/api/webhooks/{id}/deliveries`: what became of them, and once more by hand.
+//!
+//! A delivery is known by its subscription and the position of its event: `whk_…-123`.
+
+use evenkeel_actors::engine::DeliveryView;
+use evenkeel_domain::access::Scope;
+use evenkeel_domain::values::WebhookId;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::webhooks::{attempt, id_of};
+use crate::http::Api;
+use crate::http::fields::Fields;
+use crate::http::problem::Problem;
+use crate::http::reply::{self, Answer, Page};
+use crate::http::router::{Call, Row};
+
+/// The routes.
+pub fn rows() -> Vec<Row<Api>> {
+    let list = "/api/webhooks/{id}/deliveries";
+    let retry = "/api/webhooks/{id}/deliveries/{delivery}/retry";
+    vec![
+        Row::needs(Scope::Read, Method::GET, list, history),
+        Row::needs(Scope::Webhooks, Method::POST, retry, again),
+    ]
+}
+
+fn body(id: WebhookId, delivery: &DeliveryView) -> Value {
+    match delivery {
+        DeliveryView::Retrying(failed) => json!({
+            "deliveryId": delivery_id(id, failed.position), "position": failed.position,
+            "status": "RETRYING", "attempts": failed.attempt, "statusCode": failed.status,
+            "reason": failed.reason, "retryAt": failed.retry_at, "at": failed.at,
+        }),
+        DeliveryView::Succeeded(done) => json!({
+            "deliveryId": delivery_id(id, done.position), "position": done.position,
+            "status": "SUCCEEDED", "attempts": done.attempts, "statusCode": done.status,
+            "reason": null, "durationMs": done.duration_ms, "at": done.at,
+        }),
+        DeliveryView::Failed(failed) => json!({
+            "deliveryId": delivery_id(id, failed.position), "position": failed.position,
+            "status": "FAILED", "attempts": failed.attempts, "statusCode": failed.status,
+            "reason": failed.reason, "at": failed.at,
+        }),
+    }
+}
+
+fn delivery_id(id: WebhookId, position: u64) -> String {
+    format!("{id}-{position}")
+}
+
+/// The position in a delivery's id; another subscription's delivery names nothing here.
+fn position(id: WebhookId, delivery: &str) -> Option<u64> {
+    let (webhook, position) = delivery.rsplit_once('-')?;
+    let position = position.parse().ok()?;
+    (webhook == id.to_string() && position > 0).then_some(position)
+}
+
+async fn history(api: Api, mut call: Call) -> Answer {
+    let id = id_of(&call)?;
+    let (before, limit) = call.query.page()?;
+    call.query.finish()?;
+    let page = api
+        .engine
+        .deliveries(&call.caller, id, before, limit)
+        .await?;
+    reply::ok(&Page {
+        items: page
+            .items
+            .iter()
+            .map(|delivery| body(id, delivery))
+            .collect(),
+        next: page.next.map(|version| version.to_string()),
+    })
+}
+
+async fn again(api: Api, call: Call) -> Answer {
+    let id = id_of(&call)?;
+    Fields::of(&call.body)?.finish()?;
+    let delivery = call.params.get(1).map_or("", String::as_str);
+    let position = position(id, delivery).ok_or_else(|| Problem::not_found("delivery"))?;
+    let result = api.engine.resend(&call.caller, id, position).await?;
+    let mut body = attempt(&result);
+    body["deliveryId"] = delivery.into();
+    reply::ok(&body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_named_by_subscription_and_position() {
+        let id = WebhookId::from_u128(7);
+        assert_eq!(position(id, &delivery_id(id, 12)), Some(12));
+        let other = WebhookId::from_u128(8);
+        for wrong in [
+            delivery_id(other, 12),
+            delivery_id(id, 0),
+            id.to_string(),
+            String::new(),
+        ] {
+            assert_eq!(position(id, &wrong), None, "{wrong}");
+        }
+    }
+}

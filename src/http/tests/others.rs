@@ -1,0 +1,223 @@
+//! Webhooks, jobs, tokens, audit and health over the API.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::funded;
+use crate::http::world::{self, Client};
+
+#[tokio::test]
+async fn webhooks_are_tried_shown_and_switched() {
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let post = |body: &'static str| client.post("/api/webhooks", body);
+    for (body, code) in [
+        (
+            r#"{"url":"https://down/","events":["*"]}"#,
+            "webhook_test_failed",
+        ),
+        (r#"{"url":"http://up/","events":["*"]}"#, "url_not_allowed"),
+        (
+            r#"{"url":"https://up/","events":["index.exploded"]}"#,
+            "validation_failed",
+        ),
+        (r#"{"url":"https://up/","events":[]}"#, "validation_failed"),
+        (r#"{"events":["*"]}"#, "validation_failed"),
+    ] {
+        let told = post(body).await;
+        assert_eq!((told.status, told.code().as_str()), (422, code), "{body}");
+    }
+    let made =
+        post(r#"{"url":"https://up/","events":["trade.*","drift.detected"],"description":"d"}"#)
+            .await;
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    let hook = made.made();
+    assert!(hook["secret"].as_str().unwrap().starts_with("whsec_"));
+    assert_eq!(
+        (&hook["failureCount"], &hook["enabled"]),
+        (&json!(0), &json!(true))
+    );
+    let shown = client.get(&path).await.fine();
+    assert_eq!(shown.get("secret"), None);
+    let rotated = client
+        .post(&format!("{path}/rotate-secret"), "")
+        .await
+        .fine();
+    assert_ne!(rotated["secret"], hook["secret"]);
+    let off = client.put(&path, r#"{"enabled":false}"#).await.fine();
+    assert_eq!(
+        (&off["enabled"], &off["url"]),
+        (&json!(false), &json!("https://up/"))
+    );
+    assert!(off["disabledReason"].is_string());
+    let on = client
+        .post(&format!("{path}/enable"), r#"{"from":"now"}"#)
+        .await
+        .fine();
+    assert_eq!(
+        (&on["enabled"], &on["disabledReason"]),
+        (&json!(true), &Value::Null)
+    );
+    assert_eq!(
+        client
+            .post(&format!("{path}/enable"), r#"{"from":"then"}"#)
+            .await
+            .code(),
+        "validation_failed"
+    );
+    assert_eq!(
+        client.post(&format!("{path}/test"), "").await.fine()["status"],
+        "SUCCEEDED"
+    );
+    let list = client.get("/api/webhooks?limit=1").await.fine();
+    assert_eq!(
+        (list["items"].as_array().unwrap().len(), &list["next"]),
+        (1, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn jobs_tell_their_next_times() {
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let put = |body: &'static str| client.put("/api/jobs/drift-monitor", body);
+    let job = put(r#"{"schedule":"30 2 * * 1-5","timezone":"Europe/Berlin","enabled":true}"#)
+        .await
+        .fine();
+    assert_eq!(job["next"].as_array().unwrap().len(), 5);
+    assert_eq!(job["next"][0], "2026-01-06T01:30:00Z");
+    assert_eq!(job["warning"], Value::Null);
+    let odd = put(r#"{"schedule":"*/90 * * * *"}"#).await.fine();
+    assert!(odd["warning"].is_string() && odd["timezone"] == "Europe/Berlin");
+    for body in [
+        r#"{"schedule":"* * * * * *"}"#,
+        r#"{"schedule":"60 * * * *"}"#,
+        r#"{"schedule":"invalid"}"#,
+        r#"{"schedule":"0 0 31 2 *"}"#,
+        r#"{"timezone":"Mars/Olympus"}"#,
+    ] {
+        let told = put(body).await;
+        assert_eq!(
+            (told.status, told.code().as_str()),
+            (422, "schedule_invalid"),
+            "{body}"
+        );
+    }
+    let off = put(r#"{"enabled":false}"#).await.fine();
+    assert_eq!((&off["enabled"], &off["next"]), (&json!(false), &json!([])));
+    client
+        .post("/api/jobs/drift-monitor/run?wait=1", "")
+        .await
+        .fine();
+    let runs = client.get("/api/jobs/drift-monitor/runs").await.fine();
+    assert_eq!(runs["items"][0]["status"], "COMPLETED");
+    assert_eq!(
+        client.get("/api/jobs").await.fine()["items"][0]["lastRun"]["trigger"],
+        "MANUAL"
+    );
+    for path in ["/api/jobs/nothing", "/api/jobs/nothing/runs"] {
+        assert_eq!(client.get(path).await.code(), "not_found");
+    }
+    assert_eq!(
+        client
+            .post("/api/jobs/drift-monitor/run?wait=perhaps", "")
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn tokens_end_when_they_are_revoked() {
+    let api = world::api().await;
+    let admin = Client::admin(&api);
+    let ann = admin.owner("ann").await;
+    let owners = admin.get("/api/owners?limit=1").await.fine();
+    assert_eq!(owners["items"].as_array().unwrap().len(), 1);
+    let next = format!("/api/owners?cursor={}", owners["next"].as_str().unwrap());
+    let owner = admin.get(&next).await.fine()["items"][0].clone();
+    assert_eq!(
+        (&owner["name"], &owner["tokens"]),
+        (&json!("ann"), &json!(1))
+    );
+    let tokens = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
+    let token = admin.get(&tokens).await.fine()["items"][0].clone();
+    assert_eq!(
+        token["scopes"],
+        json!(["read", "trade", "webhooks", "prices", "jobs"])
+    );
+    assert_eq!(token.get("token"), None);
+    assert_eq!(ann.get("/api/owners").await.code(), "forbidden");
+    let path = format!("{tokens}/{}", token["tokenId"].as_str().unwrap());
+    assert_eq!(admin.send("DELETE", &path, &[], "").await.status, 204);
+    assert_eq!(ann.get("/api/indexes").await.code(), "unauthorized");
+    assert_eq!(
+        admin.send("DELETE", &path, &[], "").await.code(),
+        "not_found"
+    );
+}
+
+#[tokio::test]
+async fn the_audit_is_paged_by_position() {
+    let api = world::api().await;
+    let admin = Client::admin(&api);
+    let client = admin.owner("ann").await;
+    let path = funded(&client).await;
+    let id = path.rsplit('/').next().unwrap();
+    let (mut after, mut types) = (0, Vec::new());
+    loop {
+        let page = client
+            .get(&format!("/api/events?limit=2&after={after}&index={id}"))
+            .await
+            .fine();
+        for item in page["items"].as_array().unwrap() {
+            assert_eq!(item["stream"], id);
+            assert!(item["position"].as_u64().unwrap() > after);
+            types.push(item["type"].as_str().unwrap().to_owned());
+        }
+        match page["next"].as_str() {
+            Some(next) => after = next.parse().unwrap(),
+            None => break,
+        }
+    }
+    assert_eq!(types[..2], ["index.created", "index.deposited"]);
+    assert_eq!(
+        types.last().map(String::as_str),
+        Some("rebalance.completed")
+    );
+    let trades = client.get("/api/events?type=trade.*").await.fine();
+    assert_eq!(trades["items"].as_array().unwrap().len(), 2);
+    let of_index = client
+        .get(&format!("{path}/events?type=rebalance.completed"))
+        .await
+        .fine();
+    assert_eq!(of_index["items"].as_array().unwrap().len(), 1);
+    let bad = client.get("/api/events?after=x").await;
+    assert_eq!(
+        (bad.status, bad.code().as_str()),
+        (400, "malformed_request")
+    );
+}
+
+#[tokio::test]
+async fn health_is_told_to_everybody() {
+    let api = world::api().await;
+    let client = Client::admin(&api);
+    assert_eq!(client.get("/healthz").await.fine()["status"], "ok");
+    let until_ready = async {
+        while client.get("/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), until_ready)
+        .await
+        .unwrap();
+    let metrics = client.get("/metrics").await;
+    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(text.contains("evenkeel_ready 1\n") && text.contains("route=\"/readyz\""));
+    api.stopping.send_replace(true);
+    let told = client.get("/readyz").await;
+    assert_eq!((told.status, told.code().as_str()), (503, "stopping"));
+    assert_eq!(client.get("/healthz").await.status, 200);
+}

@@ -1,0 +1,202 @@
+//! An engine in memory behind the API, for tests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::token::token_hash;
+use async_trait::async_trait;
+use evenkeel_actors::Engine;
+use evenkeel_actors::engine::{Ports, Settings};
+use evenkeel_actors::ports::{
+    Balances, Clock, Entropy, UrlRefused, Venue, VenueAccount, VenueError, VenueOrder, VenueReport,
+    VenueTransfer, WebhookRequest, WebhookTransport,
+};
+use evenkeel_domain::plan::InstrumentRules;
+use evenkeel_domain::rebalance::Fill;
+use evenkeel_domain::values::{Amount, Asset, Percent, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{AttemptResult, Reason};
+use evenkeel_events::MemoryLog;
+use evenkeel_snapshots::MemorySnapshots;
+
+use super::Api;
+use super::server;
+use super::stack::Stack;
+use super::stack::tests::{Told, ask};
+
+/// The admin's token.
+pub const ADMIN: &str = "evk_admin";
+
+struct World;
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_767_607_200_000_000)
+    }
+}
+
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Entropy for Counter {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Fills everything at the price of the decision.
+#[derive(Default)]
+struct Filling(Mutex<HashMap<String, VenueReport>>);
+
+#[async_trait]
+impl Venue for Filling {
+    async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
+        let (quantity, price) = (order.order.quantity, order.order.price);
+        let notional = quantity.value_at(price).unwrap();
+        let fill = Fill {
+            quantity,
+            price,
+            notional,
+            fee: Amount::ZERO,
+        };
+        let report = VenueReport::Filled(fill);
+        self.0
+            .lock()
+            .unwrap()
+            .insert(order.client_order_id.clone(), report.clone());
+        Ok(report)
+    }
+    async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
+        Ok(self.0.lock().unwrap().get(id).cloned())
+    }
+    async fn transfer(&self, _: &VenueTransfer) -> Result<(), VenueError> {
+        Ok(())
+    }
+    async fn balances(&self, _: VenueAccount) -> Result<Balances, VenueError> {
+        Ok(Balances::default())
+    }
+    fn rules(&self, _: Asset) -> InstrumentRules {
+        InstrumentRules {
+            lot_step: "0.000000000001".parse().unwrap(),
+            min_notional: Amount::ZERO,
+            fee: Percent::ZERO,
+            slippage: Percent::ZERO,
+        }
+    }
+}
+
+/// Accepts what goes to `https://up…`.
+#[async_trait]
+impl WebhookTransport for World {
+    async fn send(&self, request: &WebhookRequest) -> AttemptResult {
+        if request.url.starts_with("https://up") {
+            return AttemptResult::Success { status: 200 };
+        }
+        let reason = Reason::optional("connection refused").unwrap();
+        AttemptResult::Failure {
+            status: None,
+            reason,
+            retry_after: None,
+        }
+    }
+    async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
+        if url.starts_with("https://") {
+            Ok(())
+        } else {
+            Err(UrlRefused("it must begin with https://".to_owned()))
+        }
+    }
+    fn secret(&self, id: WebhookId, generation: u32) -> String {
+        format!("whsec_{id}_{generation}")
+    }
+}
+
+/// The API of a fresh engine that pushes prices and has an admin.
+pub async fn api() -> Api {
+    let entropy: Arc<dyn Entropy> = Arc::new(Counter::default());
+    let venue: Arc<dyn Venue> = Arc::new(Filling::default());
+    let ports = Ports {
+        log: Arc::new(MemoryLog::new()),
+        snapshots: Arc::new(MemorySnapshots::new()),
+        clock: Arc::new(World),
+        entropy: Arc::clone(&entropy),
+        feed: None,
+        venues: BTreeMap::from([("paper".to_owned(), venue)]),
+        transport: Arc::new(World),
+    };
+    let settings = Settings {
+        drift_enabled: Some(false),
+        ..Settings::default()
+    };
+    let engine = Engine::start(ports, settings).await.unwrap();
+    engine.bootstrap(token_hash(ADMIN)).await.unwrap();
+    Api::new(engine, Arc::new(World), entropy)
+}
+
+/// A client with a token.
+#[derive(Clone)]
+pub struct Client {
+    stack: Stack,
+    token: String,
+}
+
+impl Client {
+    pub fn admin(api: &Api) -> Self {
+        Self {
+            stack: server::stack(api),
+            token: ADMIN.to_owned(),
+        }
+    }
+
+    /// A client of a new owner.
+    pub async fn owner(&self, name: &str) -> Self {
+        let owner = self
+            .post("/api/owners", &format!("{{\"name\":\"{name}\"}}"))
+            .await
+            .made();
+        let path = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
+        let token = self.post(&path, r#"{"name":"t"}"#).await.made();
+        Self {
+            token: token["token"].as_str().unwrap().to_owned(),
+            ..self.clone()
+        }
+    }
+
+    pub async fn send(&self, method: &str, path: &str, more: &[(&str, &str)], body: &str) -> Told {
+        let authorization = format!("Bearer {}", self.token);
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
+        headers.extend(more);
+        ask(&self.stack, method, path, &headers, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> Told {
+        self.send("GET", path, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Told {
+        self.send("POST", path, &[], body).await
+    }
+
+    pub async fn put(&self, path: &str, body: &str) -> Told {
+        self.send("PUT", path, &[], body).await
+    }
+}
+
+impl Told {
+    /// The body of a 201.
+    #[track_caller]
+    pub fn made(&self) -> serde_json::Value {
+        assert_eq!(self.status, 201, "{:?}", self.body);
+        self.json()
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn fine(&self) -> serde_json::Value {
+        assert_eq!(self.status, 200, "{:?}", self.body);
+        self.json()
+    }
+}
