@@ -22,9 +22,9 @@ use crate::shell::Shell;
 use crate::tally::Tally;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
-/// Checks with something to append at once: several group commits' worth, so that the log is
-/// never idle, and a few megabytes at most.
-const FOLLOW_UPS_MAX: usize = 2_048;
+/// Checks with something to append at once: a full group commit and the next one, so that the
+/// log is never idle, and two megabytes at most.
+const FOLLOW_UPS_MAX: usize = 512;
 
 impl Engine {
     /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.

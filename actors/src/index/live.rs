@@ -40,7 +40,6 @@ pub(crate) struct Live {
     pub(super) shell: Arc<Shell>,
     pub(super) index: Option<Index>,
     pub(super) version: u64,
-    stream: StreamId,
     snapshot_version: u64,
     slots: Slots,
     pub(super) venue: Option<Arc<dyn Venue>>,
@@ -62,7 +61,6 @@ impl Live {
             shell,
             index,
             version,
-            stream,
             snapshot_version: from,
             slots: Slots::default(),
             venue,
@@ -241,7 +239,7 @@ impl Live {
         self.version = self
             .shell
             .journal
-            .append(&self.stream, self.version, &events, origin)
+            .append(&streams::index(self.id), self.version, &events, origin)
             .await?;
         for event in &events {
             adopt(&mut self.index, event);
@@ -308,7 +306,7 @@ impl Live {
         match self
             .shell
             .snapshots
-            .save(self.stream.as_str(), snapshot)
+            .save(streams::index(self.id).as_str(), snapshot)
             .await
         {
             Ok(()) => self.snapshot_version = self.version,
@@ -324,7 +322,11 @@ impl Live {
             .is_none_or(|index| index.status == Status::Deleted)
         {
             // A snapshot of a deleted index is of no use; a lost one would only be replay.
-            let _ = self.shell.snapshots.forget(self.stream.as_str()).await;
+            let _ = self
+                .shell
+                .snapshots
+                .forget(streams::index(self.id).as_str())
+                .await;
             myself.stop(None);
         }
     }

@@ -86,21 +86,24 @@ pub(crate) struct IndexArguments {
 
 impl Actor for IndexActor {
     type Msg = IndexMsg;
-    type State = Live;
+    /// Boxed: the runtime keeps room for the state in several places of an actor's task.
+    type State = Box<Live>;
     type Arguments = IndexArguments;
 
     async fn pre_start(
         &self,
         _: ActorRef<IndexMsg>,
         arguments: IndexArguments,
-    ) -> Result<Live, ActorProcessingErr> {
-        Ok(Box::pin(Live::rehydrate(arguments.id, arguments.shell)).await?)
+    ) -> Result<Box<Live>, ActorProcessingErr> {
+        Ok(Box::new(
+            Box::pin(Live::rehydrate(arguments.id, arguments.shell)).await?,
+        ))
     }
 
     async fn post_start(
         &self,
         myself: ActorRef<IndexMsg>,
-        live: &mut Live,
+        live: &mut Box<Live>,
     ) -> Result<(), ActorProcessingErr> {
         if live.has_open_work() {
             Box::pin(live.resume(&myself)).await?;
@@ -114,15 +117,16 @@ impl Actor for IndexActor {
         &self,
         myself: ActorRef<IndexMsg>,
         message: IndexMsg,
-        live: &mut Live,
+        live: &mut Box<Live>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             IndexMsg::Check(ticket) => match live.look(&myself, ticket) {
                 None => Ok(()),
                 Some(found) => {
                     let shell = Arc::clone(&live.shell);
+                    // Waiting for a place costs little; what follows up is made when it is there.
                     // The semaphore is never closed.
-                    let _place = shell.follow_ups.acquire().await;
+                    let _place = Box::pin(shell.follow_ups.acquire()).await;
                     Ok(Box::pin(live.follow_up(&myself, *found)).await?)
                 }
             },
@@ -139,7 +143,7 @@ impl Actor for IndexActor {
         &self,
         myself: ActorRef<IndexMsg>,
         event: SupervisionEvent,
-        live: &mut Live,
+        live: &mut Box<Live>,
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(saga, reason) => {

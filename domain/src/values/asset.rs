@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest symbol in bytes: the longest coin ids in use stay below it.
-const SYMBOL_MAX_LEN: usize = 31;
+/// Longest symbol in bytes: tickers, pairs and the usual coin ids stay below it, and a symbol
+/// with its length is 24 bytes.
+const SYMBOL_MAX_LEN: usize = 23;
 
 /// The symbol of something that has a price: `AAPL`, `BTC-USD`, `wrapped-bitcoin`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
