@@ -128,31 +128,95 @@ type Figure = (&'static str, &'static str, u64);
 /// What goes up and down.
 fn gauges(status: &EngineStatus) -> [Figure; 7] {
     [
-        ("evenkeel_ready", "1 while the engine is up and takes commands.", u64::from(status.ready),
-        ("evenkeel_log_position", "Position of the last event in the log.", status.position),
+        (
+            "evenkeel_ready",
+            "1 while the engine is up and takes commands.",
+            u64::from(status.ready),
+        ),
+        (
+            "evenkeel_log_position",
+            "Position of the last event in the log.",
+            status.position,
+        ),
         ("evenkeel_indexes", "Index actors alive.", status.indexes),
-        ("evenkeel_indexes_down", "Index actors that are being restarted or were given up.", status.indexes_down),
-        ("evenkeel_rebalances_stuck", "Rebalances that nobody knows the fate of.", status.rebalances_stuck),
-        ("evenkeel_webhooks", "Webhook subscriptions.", status.webhooks),
-        ("evenkeel_commands_in_flight", "Commands in flight.", status.commands_in_flight),
+        (
+            "evenkeel_indexes_down",
+            "Index actors that are being restarted or were given up.",
+            status.indexes_down,
+        ),
+        (
+            "evenkeel_rebalances_stuck",
+            "Rebalances that nobody knows the fate of.",
+            status.rebalances_stuck,
+        ),
+        (
+            "evenkeel_webhooks",
+            "Webhook subscriptions.",
+            status.webhooks,
+        ),
+        (
+            "evenkeel_commands_in_flight",
+            "Commands in flight.",
+            status.commands_in_flight,
+        ),
     ]
 }
 
 /// What only grows, since the start.
 fn totals(status: &EngineStatus) -> [Figure; 12] {
     [
-        ("evenkeel_index_restarts_total", "Restarts of index actors.", status.index_restarts),
+        (
+            "evenkeel_index_restarts_total",
+            "Restarts of index actors.",
+            status.index_restarts,
+        ),
         ("evenkeel_cycles_total", "Drift cycles.", status.cycles),
-        ("evenkeel_ticks_coalesced_total", "Ticks merged into a running cycle.", status.ticks_coalesced),
+        (
+            "evenkeel_ticks_coalesced_total",
+            "Ticks merged into a running cycle.",
+            status.ticks_coalesced,
+        ),
         ("evenkeel_checks_total", "Drift checks.", status.checks),
-        ("evenkeel_rebalances_started_total", "Rebalances started.", status.rebalances_started),
-        ("evenkeel_rebalances_completed_total", "Rebalances completed.", status.rebalances_completed),
-        ("evenkeel_rebalances_failed_total", "Rebalances failed.", status.rebalances_failed),
-        ("evenkeel_trades_executed_total", "Trades executed.", status.trades_executed),
-        ("evenkeel_trades_failed_total", "Trades failed.", status.trades_failed),
-        ("evenkeel_deliveries_succeeded_total", "Webhook deliveries that succeeded.", status.deliveries_succeeded),
-        ("evenkeel_deliveries_failed_total", "Webhook deliveries that failed.", status.deliveries_failed),
-        ("evenkeel_snapshots_discarded_total", "Snapshots discarded as old or damaged.", status.snapshots_discarded),
+        (
+            "evenkeel_rebalances_started_total",
+            "Rebalances started.",
+            status.rebalances_started,
+        ),
+        (
+            "evenkeel_rebalances_completed_total",
+            "Rebalances completed.",
+            status.rebalances_completed,
+        ),
+        (
+            "evenkeel_rebalances_failed_total",
+            "Rebalances failed.",
+            status.rebalances_failed,
+        ),
+        (
+            "evenkeel_trades_executed_total",
+            "Trades executed.",
+            status.trades_executed,
+        ),
+        (
+            "evenkeel_trades_failed_total",
+            "Trades failed.",
+            status.trades_failed,
+        ),
+        (
+            "evenkeel_deliveries_succeeded_total",
+            "Webhook deliveries that succeeded.",
+            status.deliveries_succeeded,
+        ),
+        (
+            "evenkeel_deliveries_failed_total",
+            "Webhook deliveries that failed.",
+            status.deliveries_failed,
+        ),
+        (
+            "evenkeel_snapshots_discarded_total",
+            "Snapshots discarded as old or damaged.",
+            status.snapshots_discarded,
+        ),
     ]
 }
 
