@@ -101,8 +101,12 @@ fn line(out: &mut String, name: &str, labels: &str, value: impl std::fmt::Displa
 /// All figures.
 pub fn render(status: &EngineStatus, counters: &Counters) -> String {
     let mut out = String::with_capacity(8 * 1024);
-    for (name, kind, help, value) in engine_figures(status) {
-        head(&mut out, name, kind, help);
+    for (name, help, value) in gauges(status) {
+        head(&mut out, name, "gauge", help);
+        line(&mut out, name, "", value);
+    }
+    for (name, help, value) in totals(status) {
+        head(&mut out, name, "counter", help);
         line(&mut out, name, "", value);
     }
     let cycle = "evenkeel_last_cycle_seconds";
@@ -118,91 +122,97 @@ pub fn render(status: &EngineStatus, counters: &Counters) -> String {
     out
 }
 
-type Figure = (&'static str, &'static str, &'static str, u64);
+/// Name, help and value.
+type Figure = (&'static str, &'static str, u64);
 
-fn engine_figures(status: &EngineStatus) -> [Figure; 19] {
-    let gauge = |name, help, value| (name, "gauge", help, value);
-    let counter = |name, help, value| (name, "counter", help, value);
+/// What goes up and down.
+fn gauges(status: &EngineStatus) -> [Figure; 7] {
     [
-        gauge(
+        (
             "evenkeel_ready",
             "1 while the engine is up and takes commands.",
             u64::from(status.ready),
         ),
-        gauge(
+        (
             "evenkeel_log_position",
             "Position of the last event in the log.",
             status.position,
         ),
-        gauge("evenkeel_indexes", "Index actors alive.", status.indexes),
-        gauge(
+        ("evenkeel_indexes", "Index actors alive.", status.indexes),
+        (
             "evenkeel_indexes_down",
             "Index actors that are being restarted or were given up.",
             status.indexes_down,
         ),
-        counter(
-            "evenkeel_index_restarts_total",
-            "Restarts of index actors.",
-            status.index_restarts,
-        ),
-        counter("evenkeel_cycles_total", "Drift cycles.", status.cycles),
-        counter(
-            "evenkeel_ticks_coalesced_total",
-            "Ticks merged into a running cycle.",
-            status.ticks_coalesced,
-        ),
-        counter("evenkeel_checks_total", "Drift checks.", status.checks),
-        counter(
-            "evenkeel_rebalances_started_total",
-            "Rebalances started.",
-            status.rebalances_started,
-        ),
-        counter(
-            "evenkeel_rebalances_completed_total",
-            "Rebalances completed.",
-            status.rebalances_completed,
-        ),
-        counter(
-            "evenkeel_rebalances_failed_total",
-            "Rebalances failed.",
-            status.rebalances_failed,
-        ),
-        gauge(
+        (
             "evenkeel_rebalances_stuck",
             "Rebalances that nobody knows the fate of.",
             status.rebalances_stuck,
         ),
-        counter(
-            "evenkeel_trades_executed_total",
-            "Trades executed.",
-            status.trades_executed,
-        ),
-        counter(
-            "evenkeel_trades_failed_total",
-            "Trades failed.",
-            status.trades_failed,
-        ),
-        gauge(
+        (
             "evenkeel_webhooks",
             "Webhook subscriptions.",
             status.webhooks,
         ),
-        counter(
-            "evenkeel_deliveries_succeeded_total",
-            "Webhook deliveries that succeeded.",
-            status.deliveries_succeeded,
-        ),
-        counter(
-            "evenkeel_deliveries_failed_total",
-            "Webhook deliveries that failed.",
-            status.deliveries_failed,
-        ),
-        gauge(
+        (
             "evenkeel_commands_in_flight",
             "Commands in flight.",
             status.commands_in_flight,
         ),
-        counter(
+    ]
+}
+
+/// What only grows, since the start.
+fn totals(status: &EngineStatus) -> [Figure; 12] {
+    [
+        (
+            "evenkeel_index_restarts_total",
+            "Restarts of index actors.",
+            status.index_restarts,
+        ),
+        ("evenkeel_cycles_total", "Drift cycles.", status.cycles),
+        (
+            "evenkeel_ticks_coalesced_total",
+            "Ticks merged into a running cycle.",
+            status.ticks_coalesced,
+        ),
+        ("evenkeel_checks_total", "Drift checks.", status.checks),
+        (
+            "evenkeel_rebalances_started_total",
+            "Rebalances started.",
+            status.rebalances_started,
+        ),
+        (
+            "evenkeel_rebalances_completed_total",
+            "Rebalances completed.",
+            status.rebalances_completed,
+        ),
+        (
+            "evenkeel_rebalances_failed_total",
+            "Rebalances failed.",
+            status.rebalances_failed,
+        ),
+        (
+            "evenkeel_trades_executed_total",
+            "Trades executed.",
+            status.trades_executed,
+        ),
+        (
+            "evenkeel_trades_failed_total",
+            "Trades failed.",
+            status.trades_failed,
+        ),
+        (
+            "evenkeel_deliveries_succeeded_total",
+            "Webhook deliveries that succeeded.",
+            status.deliveries_succeeded,
+        ),
+        (
+            "evenkeel_deliveries_failed_total",
+            "Webhook deliveries that failed.",
+            status.deliveries_failed,
+        ),
+        (
             "evenkeel_snapshots_discarded_total",
             "Snapshots discarded as old or damaged.",
             status.snapshots_discarded,

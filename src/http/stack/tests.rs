@@ -140,89 +140,95 @@ const TRADER: (&str, &str) = ("authorization", "Bearer trader");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Method, path, headers, body; status and code.
-type Case<'a> = (
-    &'a str,
-    &'a str,
-    &'a [(&'a str, &'a str)],
-    &'a str,
+type Case = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
     u16,
-    &'a str,
+    &'static str,
 );
+
+/// Stands for a body beyond the cap.
+const OVERSIZED: &str = "oversized";
+const READER: (&str, &str) = ("authorization", "bearer reader");
+
+/// What is asked, and how it is refused.
+const REFUSED: [Case; 14] = [
+    ("GET", "/", &[], "", 404, "not_found"),
+    ("GET", "/api/thing", &[], "", 404, "not_found"),
+    ("GET", "/api/things//", &[TRADER], "", 404, "not_found"),
+    ("GET", "/api/things/1/2", &[TRADER], "", 404, "not_found"),
+    (
+        "PUT",
+        "/api/things",
+        &[TRADER],
+        "",
+        405,
+        "method_not_allowed",
+    ),
+    ("BREW", "/healthz", &[], "", 405, "method_not_allowed"),
+    ("GET", "/api/things/1", &[], "", 401, "unauthorized"),
+    (
+        "GET",
+        "/api/things/1",
+        &[("authorization", "Bearer wrong")],
+        "",
+        401,
+        "unauthorized",
+    ),
+    (
+        "GET",
+        "/api/things/1",
+        &[("authorization", "Basic trader")],
+        "",
+        401,
+        "unauthorized",
+    ),
+    (
+        "POST",
+        "/api/things",
+        &[READER, JSON],
+        "{}",
+        403,
+        "forbidden",
+    ),
+    (
+        "POST",
+        "/api/things",
+        &[TRADER],
+        "a=1",
+        415,
+        "unsupported_media_type",
+    ),
+    (
+        "POST",
+        "/api/things",
+        &[TRADER, JSON],
+        OVERSIZED,
+        413,
+        "body_too_large",
+    ),
+    (
+        "POST",
+        "/api/things",
+        &[TRADER, JSON],
+        "{",
+        400,
+        "malformed_json",
+    ),
+    ("GET", "/panic", &[], "", 500, "internal"),
+];
 
 #[tokio::test]
 async fn everything_that_goes_wrong_is_a_problem() {
     let stack = stack();
-    let big = format!(
+    let oversized = format!(
         "{{\"a\":\"{}\"}}",
         "x".repeat(crate::http::body::BODY_MAX_BYTES)
     );
-    let reader = ("authorization", "bearer reader");
-    let table: [Case; 14] = [
-        ("GET", "/", &[], "", 404, "not_found"),
-        ("GET", "/api/thing", &[], "", 404, "not_found"),
-        ("GET", "/api/things//", &[TRADER], "", 404, "not_found"),
-        ("GET", "/api/things/1/2", &[TRADER], "", 404, "not_found"),
-        (
-            "PUT",
-            "/api/things",
-            &[TRADER],
-            "",
-            405,
-            "method_not_allowed",
-        ),
-        ("BREW", "/healthz", &[], "", 405, "method_not_allowed"),
-        ("GET", "/api/things/1", &[], "", 401, "unauthorized"),
-        (
-            "GET",
-            "/api/things/1",
-            &[("authorization", "Bearer wrong")],
-            "",
-            401,
-            "unauthorized",
-        ),
-        (
-            "GET",
-            "/api/things/1",
-            &[("authorization", "Basic trader")],
-            "",
-            401,
-            "unauthorized",
-        ),
-        (
-            "POST",
-            "/api/things",
-            &[reader, JSON],
-            "{}",
-            403,
-            "forbidden",
-        ),
-        (
-            "POST",
-            "/api/things",
-            &[TRADER],
-            "a=1",
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            "POST",
-            "/api/things",
-            &[TRADER, JSON],
-            &big,
-            413,
-            "body_too_large",
-        ),
-        (
-            "POST",
-            "/api/things",
-            &[TRADER, JSON],
-            "{",
-            400,
-            "malformed_json",
-        ),
-        ("GET", "/panic", &[], "", 500, "internal"),
-    ];
-    for (method, path, headers, body, status, code) in table {
+    for (method, path, headers, body, status, code) in REFUSED {
+        let body = if body == OVERSIZED { &oversized } else { body };
         let told = ask(&stack, method, path, headers, body).await;
         assert_eq!(
             (told.status, told.code().as_str()),
