@@ -3,8 +3,15 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod engine;
 pub mod feeds;
 pub mod http;
 pub mod time;
 pub mod venues;
 pub mod webhooks;
+
+pub use engine::{Builder, Engine, OpenError};
+pub use evenkeel_actors as actors;
+pub use evenkeel_domain as domain;
+pub use evenkeel_events as events;
+pub use evenkeel_snapshots as snapshots;

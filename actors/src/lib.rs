@@ -13,6 +13,7 @@
 //! ```
 
 mod access;
+pub mod books;
 pub mod catalogue;
 mod cycle;
 mod directory;

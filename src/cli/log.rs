@@ -1,11 +1,20 @@
 //! `evenkeel log`: audit without a server.
 
+mod replay;
+mod tail;
+mod verify;
+
+pub(crate) use verify::{Verdict, verify_data};
+
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use evenkeel_events::{EventLog, SledLog, SledOptions};
 
 use super::CliError;
 use crate::config::Config;
+use crate::engine::DataDirectory;
 
 /// Look at the event log.
 #[derive(Debug, Args)]
@@ -19,39 +28,31 @@ pub struct LogArgs {
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
     /// Check every stored byte; exits with 1 and the first bad position when one is wrong
-    Verify,
-    /// Print events, oldest first
-    Tail {
-        /// Begin after this position
-        #[arg(long, value_name = "POSITION", default_value_t = 0)]
-        after: u64,
-        /// At most so many
-        #[arg(long, value_name = "N")]
-        limit: Option<usize>,
-        /// Of this type only
-        #[arg(long = "type", value_name = "TYPE")]
-        event_type: Option<String>,
-        /// Of this stream only
-        #[arg(long, value_name = "STREAM")]
-        stream: Option<String>,
-    },
-    /// Rebuild the state of the past
-    Replay {
-        /// As of this time (RFC 3339) or position [default: now]
-        #[arg(long, value_name = "TIME|POSITION")]
-        at: Option<String>,
-        /// Of this index only
-        #[arg(long, value_name = "ID")]
-        index: Option<String>,
+    Verify {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
+    /// Print events, oldest first, one JSON object a line
+    Tail(tail::TailArgs),
+    /// Rebuild the state of the past
+    Replay(replay::ReplayArgs),
 }
 
 /// Looks at the log.
-#[expect(clippy::unused_async, reason = "it is composed later")]
 pub async fn run(args: LogArgs, config: Config) -> Result<ExitCode, CliError> {
-    let _ = (args, config);
-    Err(CliError::failed("log is not wired yet"))
+    let data = DataDirectory::new(&config.data);
+    match args.command {
+        LogCommand::Verify { json } => verify::run(&data, json),
+        LogCommand::Tail(args) => tail::run(&data, args).await,
+        LogCommand::Replay(args) => replay::run(&data, args).await,
+    }
+}
+
+/// The log of a data directory that no server has open.
+fn open(data: &DataDirectory) -> Result<Arc<dyn EventLog>, CliError> {
+    if !data.log().is_dir() {
+        return Err(CliError::Failed(format!("there is no log in {}", data.path().display())));
+    }
+    Ok(Arc::new(SledLog::open(data.log(), SledOptions::default()).map_err(CliError::failed)?))
 }

@@ -14,6 +14,7 @@
     )
 )]
 
+mod compose;
 pub mod config;
 pub mod demo;
 pub mod listen;

@@ -1,11 +1,17 @@
 //! `evenkeel serve`: the server.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, Overrides};
+use super::{CliError, Overrides, compose};
 use crate::config::{Config, keys};
+use crate::engine::{DataDirectory, Engine};
+use crate::http::{self, Api};
 
 /// Run the server.
 #[derive(Debug, Args)]
@@ -36,8 +42,78 @@ impl ServeArgs {
 }
 
 /// Runs the server until it is told to stop.
-#[expect(clippy::unused_async, reason = "it is composed later")]
-pub async fn run(args: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
-    let _ = (args, config);
-    Err(CliError::failed("serve is not wired yet"))
+pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
+    let listener = http::bind(config.listen).await;
+    let listener = listener.map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let engine = open(&config).await?;
+    if let Some(token) = first_admin_token(&engine, &config.data).await? {
+        println!("admin token: {token}");
+    }
+    println!("listening on http://{}", listener.local_addr());
+    let api = Api::new((*engine).clone(), Arc::clone(engine.clock()), Arc::clone(engine.entropy()));
+    let drained = http::serve(listener, api.with_stop_deadline(config.stop_deadline), stop_asked()).await;
+    if !drained {
+        tracing::warn!("requests were still in flight at the deadline");
+    }
+    engine.close().await.map_err(CliError::failed)?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The engine that the configuration describes.
+async fn open(config: &Config) -> Result<Engine, CliError> {
+    let builder = compose::builder(config);
+    let builder = match compose::feed(config)? {
+        Some(feed) => builder.feed(feed),
+        None => builder,
+    };
+    builder.open().await.map_err(CliError::failed)
+}
+
+/// At the first start an admin token is made; it is written before it counts, so that a crash
+/// in between leaves a file that is written anew and never a token that nobody knows.
+pub(crate) async fn first_admin_token(engine: &Engine, data: &Path) -> Result<Option<String>, CliError> {
+    if !engine.owners().is_empty() {
+        return Ok(None);
+    }
+    let (token, hash) = http::new_token(&**engine.entropy());
+    let path = DataDirectory::new(data).admin_token();
+    write_secret(&path, &token).map_err(|error| CliError::Failed(format!("cannot write {}: {error}", path.display())))?;
+    engine.bootstrap(hash).await.map_err(CliError::failed)?;
+    Ok(Some(token))
+}
+
+/// A file that only its owner may read, on disk when this returns.
+fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // An older file may have other rights; rights are given when a file is made.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()
+}
+
+/// Resolves on SIGTERM and on Ctrl-C.
+pub(crate) async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "SIGTERM cannot be waited for; Ctrl-C still stops");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        // An error means that Ctrl-C cannot be waited for: then only SIGTERM stops.
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping");
 }
