@@ -1,11 +1,20 @@
 //! `evenkeel demo`: the server with sample indexes on replayed prices.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use super::{CliError, Overrides};
+use super::{CliError, Overrides, compose, print, serve};
 use crate::config::{Config, keys};
+use crate::demo::Demo;
+use crate::engine::DataDirectory;
+use crate::http::{self, Api};
+use crate::time::SystemClock;
 
 /// Run the server on sample indexes and replayed prices.
 #[derive(Debug, Args)]
@@ -29,9 +38,66 @@ impl DemoArgs {
     }
 }
 
-/// Runs the demo.
-#[expect(clippy::unused_async, reason = "it is composed later")]
+/// Runs the demo: without `--data` or a configured directory in a temporary one.
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
-    let _ = (args, config);
-    Err(CliError::failed("demo is not wired yet"))
+    let data = data_directory(&config);
+    let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone()).await.map_err(CliError::failed)?;
+    let token = serve::first_admin_token(demo.engine(), &data).await?;
+    let server = start_server(&demo, &config, &args).await?;
+    let known = token.or_else(|| std::fs::read_to_string(DataDirectory::new(&data).admin_token()).ok());
+    eprintln!("data   {}", data.display());
+    eprintln!("url    http://{}", server.address);
+    eprintln!("token  {}", known.as_deref().map_or("(made at an earlier start)", str::trim));
+    let played = demo.play(args.cycles, serve::stop_asked()).await;
+    server.stop().await;
+    played.map_err(CliError::failed)?;
+    let summary = demo.end().await.map_err(CliError::failed)?;
+    let text = if args.json { format!("{}\n", summary.to_json()) } else { summary.to_string() };
+    print(&text)?;
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The configured directory, or one of its own: a demo never mixes with a server's data unasked.
+fn data_directory(config: &Config) -> PathBuf {
+    if config.is_set(&keys::DATA) {
+        return config.data.clone();
+    }
+    std::env::temp_dir().join(format!("evenkeel-demo-{}", std::process::id()))
+}
+
+/// The HTTP server beside the demo.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<bool>,
+}
+
+impl Server {
+    async fn stop(self) {
+        // A server that has ended already hears nothing, and is what is wanted.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
+}
+
+/// Listens where it is configured; a default port that is taken gives way to a free one.
+async fn start_server(demo: &Demo, config: &Config, args: &DemoArgs) -> Result<Server, CliError> {
+    let asked = args.port.is_some() || config.is_set(&keys::LISTEN);
+    let listener = match http::bind(config.listen).await {
+        Err(error) if !asked => {
+            tracing::warn!(%error, address = %config.listen, "the port is taken, another is used");
+            http::bind(SocketAddr::new(config.listen.ip(), 0)).await
+        }
+        other => other,
+    };
+    let listener = listener.map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let engine = demo.engine();
+    let api = Api::new((**engine).clone(), Arc::new(SystemClock), Arc::clone(engine.entropy()));
+    let address = listener.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(http::serve(listener, api.with_stop_deadline(config.stop_deadline), async {
+        // A dropped sender means that the demo is gone: a reason to stop as well.
+        let _ = stopped.await;
+    }));
+    Ok(Server { address, stop, task })
 }

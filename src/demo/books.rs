@@ -1,0 +1,180 @@
+//! What the demo books before it plays, and what it counts afterwards.
+
+use std::time::Duration;
+
+use evenkeel_actors::books::{Books, Until};
+use evenkeel_actors::engine::{Caller, EngineError, IndexFilter};
+use evenkeel_actors::streams;
+use evenkeel_domain::access::{Name, Scope};
+use evenkeel_domain::index::{Funds, Index};
+use evenkeel_domain::values::{Amount, EventKey, OwnerId, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{Description, Filter, Target, Url};
+use evenkeel_events::{Direction, EventLog, SledLog, SledOptions};
+use ipnet::{IpNet, Ipv4Net};
+
+use super::portfolios::{FUNDING, SAMPLES, Sample};
+use super::stage::DemoError;
+use crate::engine::{DataDirectory, Engine};
+use crate::webhooks::receiver::Receiver;
+
+/// This machine: where the demo's receiver listens.
+pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8));
+
+/// More than the demo books: one page is enough.
+const PAGE: usize = 1_000;
+
+/// The demo's owners with their subscriptions.
+pub(super) struct Booked {
+    owners: Vec<(Caller, WebhookId)>,
+}
+
+/// The day up to which an earlier run has played; none when there was none.
+pub(super) async fn last_day(data: &DataDirectory) -> Result<Option<Timestamp>, String> {
+    if !data.log().is_dir() {
+        return Ok(None);
+    }
+    let log = SledLog::open(data.log(), SledOptions::default()).map_err(|error| error.to_string())?;
+    let books = Books::replay(&log, Until::Head).await.map_err(|error| error.to_string())?;
+    log.close().await.map_err(|error| error.to_string())?;
+    Ok(books.market.quotes.values().map(|quote| quote.at).max())
+}
+
+/// Books owners, indexes and subscriptions that are not there yet.
+pub(super) async fn book(engine: &Engine, receiver: &Receiver) -> Result<Booked, DemoError> {
+    let mut owners = Vec::new();
+    for (n, sample) in SAMPLES.iter().enumerate() {
+        let caller = owner(engine, sample).await?;
+        let webhook = subscribe(engine, receiver, &caller, n).await?;
+        indexes(engine, &caller, sample).await?;
+        owners.push((caller, webhook));
+    }
+    Ok(Booked { owners })
+}
+
+async fn owner(engine: &Engine, sample: &Sample) -> Result<Caller, DemoError> {
+    let known = engine.owners().into_iter().find(|owner| owner.name.as_str() == sample.owner);
+    let owner = match known {
+        Some(owner) => owner.owner,
+        None => {
+            let operator = caller(engine, OwnerId::from_u128(0));
+            let name = Name::required(sample.owner).unwrap_or_default();
+            engine.create_owner(&operator, name).await?.owner
+        }
+    };
+    Ok(caller(engine, owner))
+}
+
+/// The demo itself, on behalf of an owner.
+fn caller(engine: &Engine, owner: OwnerId) -> Caller {
+    let request = evenkeel_actors::uuid_v7(engine.clock().now(), &**engine.entropy());
+    Caller { owner, token: None, scopes: Scope::DEFAULT.to_vec(), request: EventKey::from_u128(request) }
+}
+
+/// One subscription per owner to everything; one from an earlier run moves to the new receiver.
+async fn subscribe(engine: &Engine, receiver: &Receiver, caller: &Caller, n: usize) -> Result<WebhookId, DemoError> {
+    let path = format!("/owner-{n}");
+    let all = Filter::new(&["*".to_owned()]).map_err(|error| DemoError::Log(error.to_string()))?;
+    let url = Url::required(&receiver.url(&path)).unwrap_or_default();
+    let target = Target { url, events: all, description: Description::default() };
+    let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
+    let id = match known {
+        None => engine.create_webhook(caller, target, true, false).await?.webhook.webhook_id,
+        Some(view) => {
+            let id = view.webhook.webhook_id;
+            engine.update_webhook(caller, id, target, Some(true), true).await?;
+            id
+        }
+    };
+    let secret = engine.rotate_secret(caller, id).await?.secret.unwrap_or_default();
+    receiver.set_secret(&path, secret);
+    Ok(id)
+}
+
+async fn indexes(engine: &Engine, caller: &Caller, sample: &Sample) -> Result<(), DemoError> {
+    let known = live_of(engine, caller).await?;
+    let (funding, minimum) = (amount(FUNDING), amount("10"));
+    for portfolio in sample.indexes {
+        if known.iter().any(|index| index.definition.name.as_str() == portfolio.name()) {
+            continue;
+        }
+        let definition = portfolio.definition(minimum).map_err(EngineError::Definition)?;
+        let id = engine.create_index(caller, definition).await?.index.index_id;
+        engine.deposit(caller, id, Funds::Cash(funding), true).await?;
+    }
+    Ok(())
+}
+
+fn amount(text: &str) -> Amount {
+    text.parse().unwrap_or_default()
+}
+
+async fn live_of(engine: &Engine, caller: &Caller) -> Result<Vec<Index>, DemoError> {
+    let filter = IndexFilter { limit: PAGE, ..IndexFilter::default() };
+    let page = engine.indexes(caller, filter).await?;
+    Ok(page.items.into_iter().map(|view| view.index).collect())
+}
+
+/// Every index as it is now.
+pub(super) async fn live(engine: &Engine, booked: &Booked) -> Result<Vec<Index>, DemoError> {
+    let mut all = Vec::new();
+    for (caller, _) in &booked.owners {
+        all.extend(live_of(engine, caller).await?);
+    }
+    Ok(all)
+}
+
+/// How many events each subscription must have ended: those of its owner that it wants, logged
+/// since it was made.
+pub(super) async fn subscribed_events(engine: &Engine, booked: &Booked) -> Result<Vec<u64>, DemoError> {
+    let mut counts = Vec::new();
+    for (caller, id) in &booked.owners {
+        let webhook = engine.webhook(caller, *id).await?.webhook;
+        let wanted = |event_type: &str| webhook.target.events.matches(event_type);
+        let (mut count, mut after, head) = (0, began_after(engine, *id).await?, engine.status().position);
+        while after < head {
+            let (page, looked_at) = engine.events(caller, after, &wanted, PAGE).await?;
+            count += page.len() as u64;
+            if looked_at == after {
+                break;
+            }
+            after = looked_at;
+        }
+        counts.push(count);
+    }
+    Ok(counts)
+}
+
+/// The position that a subscription was made at.
+async fn began_after(engine: &Engine, id: WebhookId) -> Result<u64, DemoError> {
+    let page = engine.log().read_stream(&streams::webhook(id), 0, 1, Direction::Forward).await;
+    let first = page.map_err(|error| DemoError::Log(error.to_string()))?.into_iter().next();
+    Ok(first.map_or(0, |created| created.position))
+}
+
+/// Waits until every subscription has ended as many deliveries; true when all succeeded.
+pub(super) async fn wait_for_deliveries(engine: &Engine, booked: &Booked, expected: &[u64], most: Duration) -> Result<bool, DemoError> {
+    let all_ended = async {
+        let mut positions = engine.watch();
+        loop {
+            let mut open = 0;
+            for ((caller, id), expected) in booked.owners.iter().zip(expected) {
+                let webhook = engine.webhook(caller, *id).await?.webhook;
+                open += expected.saturating_sub(webhook.succeeded + webhook.failed);
+            }
+            if open == 0 {
+                return Ok::<(), EngineError>(());
+            }
+            // Every ended delivery is an event, so the log tells when to look again.
+            let _ = positions.changed().await;
+        }
+    };
+    match tokio::time::timeout(most, all_ended).await {
+        Err(_) => return Ok(false),
+        Ok(ended) => ended?,
+    }
+    let mut succeeded = true;
+    for ((caller, id), expected) in booked.owners.iter().zip(expected) {
+        succeeded &= engine.webhook(caller, *id).await?.webhook.succeeded >= *expected;
+    }
+    Ok(succeeded)
+}
