@@ -209,7 +209,14 @@ impl Builder {
             transport,
         };
         let engine = evenkeel_actors::Engine::start(ports, self.settings).await?;
-        Ok(Engine { engine, log, snapshots, paper_log, clock, entropy })
+        Ok(Engine {
+            engine,
+            log,
+            snapshots,
+            paper_log,
+            clock,
+            entropy,
+        })
     }
 
     fn open_log(&self) -> Result<Arc<dyn EventLog>, OpenError> {
@@ -227,21 +234,30 @@ impl Builder {
     }
 
     /// The paper venue, unless its name is taken; its books are a log of their own.
-    async fn open_paper(&mut self, clock: &Arc<dyn Clock>) -> Result<Option<Arc<dyn EventLog>>, OpenError> {
+    async fn open_paper(
+        &mut self,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Arc<dyn EventLog>>, OpenError> {
         if self.venues.contains_key(PAPER) {
             return Ok(None);
         }
         let log: Arc<dyn EventLog> = match &self.data {
-            Some(data) => Arc::new(SledLog::open(data.paper(), SledOptions::default()).map_err(OpenError::Paper)?),
+            Some(data) => Arc::new(
+                SledLog::open(data.paper(), SledOptions::default()).map_err(OpenError::Paper)?,
+            ),
             None => Arc::new(MemoryLog::new()),
         };
         let faults = std::mem::take(&mut self.faults);
-        let venue = PaperVenue::open(Arc::clone(&log), self.paper, faults, Arc::clone(clock)).await?;
+        let venue =
+            PaperVenue::open(Arc::clone(&log), self.paper, faults, Arc::clone(clock)).await?;
         self.venues.insert(PAPER.to_owned(), Arc::new(venue));
         Ok(Some(log))
     }
 
-    fn open_transport(&mut self, entropy: &dyn Entropy) -> Result<Arc<dyn WebhookTransport>, OpenError> {
+    fn open_transport(
+        &mut self,
+        entropy: &dyn Entropy,
+    ) -> Result<Arc<dyn WebhookTransport>, OpenError> {
         if let Some(transport) = self.transport.take() {
             return Ok(transport);
         }
@@ -251,12 +267,19 @@ impl Builder {
         };
         let policy = std::mem::take(&mut self.policy);
         // Receivers compare a message's time with theirs: it is the wall's, also in a replay.
-        Ok(Arc::new(HttpTransport::new(policy, keeper, Arc::new(SystemClock))?))
+        Ok(Arc::new(HttpTransport::new(
+            policy,
+            keeper,
+            Arc::new(SystemClock),
+        )?))
     }
 }
 
 fn make_directory(path: &Path) -> Result<(), OpenError> {
-    std::fs::create_dir_all(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+    std::fs::create_dir_all(path).map_err(|source| OpenError::Directory {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// An open engine. Commands and queries are those of [`evenkeel_actors::Engine`].

@@ -78,15 +78,24 @@ impl Books {
         let (stream, event) = (recorded.stream.as_str(), journal::decode(recorded)?);
         self.position = recorded.position;
         match &event {
-            Event::Index(event) => fold(&mut self.indexes, stream, |state| index::apply(state, event)),
-            Event::Rebalance(event) => fold(&mut self.indexes, stream, |state| index::apply_rebalance(state, event)),
-            Event::Webhook(event) => fold(&mut self.webhooks, stream, |state| webhook::apply(state, event)),
-            Event::Access(event) => fold(&mut self.owners, stream, |state| access::apply(state, event)),
+            Event::Index(event) => fold(&mut self.indexes, stream, |state| {
+                index::apply(state, event)
+            }),
+            Event::Rebalance(event) => fold(&mut self.indexes, stream, |state| {
+                index::apply_rebalance(state, event)
+            }),
+            Event::Webhook(event) => fold(&mut self.webhooks, stream, |state| {
+                webhook::apply(state, event)
+            }),
+            Event::Access(event) => fold(&mut self.owners, stream, |state| {
+                access::apply(state, event)
+            }),
             Event::Market(event) => self.market.apply(event),
             Event::Job(event) => {
                 let mut state = self.jobs.remove(stream);
                 job::apply(&mut state, event);
-                self.jobs.extend(state.map(|state| (stream.to_owned(), state)));
+                self.jobs
+                    .extend(state.map(|state| (stream.to_owned(), state)));
             }
         }
         Ok(())
@@ -94,7 +103,11 @@ impl Books {
 }
 
 /// Folds an event into the state that its stream names.
-fn fold<K: Ord + std::str::FromStr, S>(states: &mut BTreeMap<K, S>, stream: &str, apply: impl FnOnce(&mut Option<S>)) {
+fn fold<K: Ord + std::str::FromStr, S>(
+    states: &mut BTreeMap<K, S>,
+    stream: &str,
+    apply: impl FnOnce(&mut Option<S>),
+) {
     let Ok(id) = stream.parse::<K>() else { return };
     let mut state = states.remove(&id);
     apply(&mut state);

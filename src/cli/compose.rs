@@ -25,7 +25,11 @@ pub(crate) fn builder(config: &Config) -> Builder {
         allow_http: config.webhooks.allow_http,
         allow_networks: config.webhooks.allow_networks.clone(),
     };
-    Engine::builder().data(&config.data).settings(config.settings()).paper(paper).webhook_policy(policy)
+    Engine::builder()
+        .data(&config.data)
+        .settings(config.settings())
+        .paper(paper)
+        .webhook_policy(policy)
 }
 
 /// The configured feed; none for pushed prices.
@@ -33,8 +37,13 @@ pub(crate) fn feed(config: &Config) -> Result<Option<Arc<dyn PriceFeed>>, CliErr
     Ok(match &config.prices {
         PriceSource::Push => None,
         PriceSource::Csv(path) => {
-            let pacing = Pacing::Rows { per_minute: config.csv.rows_per_minute, clock: Arc::new(SystemClock) };
-            Some(Arc::new(CsvFeed::open(path, pacing).map_err(CliError::failed)?))
+            let pacing = Pacing::Rows {
+                per_minute: config.csv.rows_per_minute,
+                clock: Arc::new(SystemClock),
+            };
+            Some(Arc::new(
+                CsvFeed::open(path, pacing).map_err(CliError::failed)?,
+            ))
         }
         PriceSource::Http(url) => {
             let mut spec = HttpFeedSpec::named(url, &config.http.pointer);

@@ -41,20 +41,36 @@ impl DemoArgs {
 /// Runs the demo: without `--data` or a configured directory in a temporary one.
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
     let data = data_directory(&config);
-    let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone()).await.map_err(CliError::failed)?;
+    let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone())
+        .await
+        .map_err(CliError::failed)?;
     let token = serve::first_admin_token(demo.engine(), &data).await?;
     let server = start_server(&demo, &config, &args).await?;
-    let known = token.or_else(|| std::fs::read_to_string(DataDirectory::new(&data).admin_token()).ok());
+    let known =
+        token.or_else(|| std::fs::read_to_string(DataDirectory::new(&data).admin_token()).ok());
     eprintln!("data   {}", data.display());
     eprintln!("url    http://{}", server.address);
-    eprintln!("token  {}", known.as_deref().map_or("(made at an earlier start)", str::trim));
+    eprintln!(
+        "token  {}",
+        known
+            .as_deref()
+            .map_or("(made at an earlier start)", str::trim)
+    );
     let played = demo.play(args.cycles, serve::stop_asked()).await;
     server.stop().await;
     played.map_err(CliError::failed)?;
     let summary = demo.end().await.map_err(CliError::failed)?;
-    let text = if args.json { format!("{}\n", summary.to_json()) } else { summary.to_string() };
+    let text = if args.json {
+        format!("{}\n", summary.to_json())
+    } else {
+        summary.to_string()
+    };
     print(&text)?;
-    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The configured directory, or one of its own: a demo never mixes with a server's data unasked.
@@ -90,14 +106,28 @@ async fn start_server(demo: &Demo, config: &Config, args: &DemoArgs) -> Result<S
         }
         other => other,
     };
-    let listener = listener.map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let listener = listener.map_err(|error| {
+        CliError::Failed(format!("cannot listen on {}: {error}", config.listen))
+    })?;
     let engine = demo.engine();
-    let api = Api::new((**engine).clone(), Arc::new(SystemClock), Arc::clone(engine.entropy()));
+    let api = Api::new(
+        (**engine).clone(),
+        Arc::new(SystemClock),
+        Arc::clone(engine.entropy()),
+    );
     let address = listener.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(http::serve(listener, api.with_stop_deadline(config.stop_deadline), async {
-        // A dropped sender means that the demo is gone: a reason to stop as well.
-        let _ = stopped.await;
-    }));
-    Ok(Server { address, stop, task })
+    let task = tokio::spawn(http::serve(
+        listener,
+        api.with_stop_deadline(config.stop_deadline),
+        async {
+            // A dropped sender means that the demo is gone: a reason to stop as well.
+            let _ = stopped.await;
+        },
+    ));
+    Ok(Server {
+        address,
+        stop,
+        task,
+    })
 }

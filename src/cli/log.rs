@@ -52,7 +52,12 @@ pub async fn run(args: LogArgs, config: Config) -> Result<ExitCode, CliError> {
 /// The log of a data directory that no server has open.
 fn open(data: &DataDirectory) -> Result<Arc<dyn EventLog>, CliError> {
     if !data.log().is_dir() {
-        return Err(CliError::Failed(format!("there is no log in {}", data.path().display())));
+        return Err(CliError::Failed(format!(
+            "there is no log in {}",
+            data.path().display()
+        )));
     }
-    Ok(Arc::new(SledLog::open(data.log(), SledOptions::default()).map_err(CliError::failed)?))
+    Ok(Arc::new(
+        SledLog::open(data.log(), SledOptions::default()).map_err(CliError::failed)?,
+    ))
 }

@@ -44,14 +44,25 @@ impl ServeArgs {
 /// Runs the server until it is told to stop.
 pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
     let listener = http::bind(config.listen).await;
-    let listener = listener.map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let listener = listener.map_err(|error| {
+        CliError::Failed(format!("cannot listen on {}: {error}", config.listen))
+    })?;
     let engine = open(&config).await?;
     if let Some(token) = first_admin_token(&engine, &config.data).await? {
         println!("admin token: {token}");
     }
     println!("listening on http://{}", listener.local_addr());
-    let api = Api::new((*engine).clone(), Arc::clone(engine.clock()), Arc::clone(engine.entropy()));
-    let drained = http::serve(listener, api.with_stop_deadline(config.stop_deadline), stop_asked()).await;
+    let api = Api::new(
+        (*engine).clone(),
+        Arc::clone(engine.clock()),
+        Arc::clone(engine.entropy()),
+    );
+    let drained = http::serve(
+        listener,
+        api.with_stop_deadline(config.stop_deadline),
+        stop_asked(),
+    )
+    .await;
     if !drained {
         tracing::warn!("requests were still in flight at the deadline");
     }
@@ -72,13 +83,17 @@ async fn open(config: &Config) -> Result<Engine, CliError> {
 
 /// At the first start an admin token is made; it is written before it counts, so that a crash
 /// in between leaves a file that is written anew and never a token that nobody knows.
-pub(crate) async fn first_admin_token(engine: &Engine, data: &Path) -> Result<Option<String>, CliError> {
+pub(crate) async fn first_admin_token(
+    engine: &Engine,
+    data: &Path,
+) -> Result<Option<String>, CliError> {
     if !engine.owners().is_empty() {
         return Ok(None);
     }
     let (token, hash) = http::new_token(&**engine.entropy());
     let path = DataDirectory::new(data).admin_token();
-    write_secret(&path, &token).map_err(|error| CliError::Failed(format!("cannot write {}: {error}", path.display())))?;
+    write_secret(&path, &token)
+        .map_err(|error| CliError::Failed(format!("cannot write {}: {error}", path.display())))?;
     engine.bootstrap(hash).await.map_err(CliError::failed)?;
     Ok(Some(token))
 }
@@ -91,7 +106,11 @@ fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{secret}")?;
     file.sync_all()
 }

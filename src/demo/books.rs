@@ -18,7 +18,10 @@ use crate::engine::{DataDirectory, Engine};
 use crate::webhooks::receiver::Receiver;
 
 /// This machine: where the demo's receiver listens.
-pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8));
+pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(
+    std::net::Ipv4Addr::new(127, 0, 0, 0),
+    8,
+));
 
 /// More than the demo books: one page is enough.
 const PAGE: usize = 1_000;
@@ -33,8 +36,11 @@ pub(super) async fn last_day(data: &DataDirectory) -> Result<Option<Timestamp>, 
     if !data.log().is_dir() {
         return Ok(None);
     }
-    let log = SledLog::open(data.log(), SledOptions::default()).map_err(|error| error.to_string())?;
-    let books = Books::replay(&log, Until::Head).await.map_err(|error| error.to_string())?;
+    let log =
+        SledLog::open(data.log(), SledOptions::default()).map_err(|error| error.to_string())?;
+    let books = Books::replay(&log, Until::Head)
+        .await
+        .map_err(|error| error.to_string())?;
     log.close().await.map_err(|error| error.to_string())?;
     Ok(books.market.quotes.values().map(|quote| quote.at).max())
 }
@@ -52,7 +58,10 @@ pub(super) async fn book(engine: &Engine, receiver: &Receiver) -> Result<Booked,
 }
 
 async fn owner(engine: &Engine, sample: &Sample) -> Result<Caller, DemoError> {
-    let known = engine.owners().into_iter().find(|owner| owner.name.as_str() == sample.owner);
+    let known = engine
+        .owners()
+        .into_iter()
+        .find(|owner| owner.name.as_str() == sample.owner);
     let owner = match known {
         Some(owner) => owner.owner,
         None => {
@@ -67,25 +76,51 @@ async fn owner(engine: &Engine, sample: &Sample) -> Result<Caller, DemoError> {
 /// The demo itself, on behalf of an owner.
 fn caller(engine: &Engine, owner: OwnerId) -> Caller {
     let request = evenkeel_actors::uuid_v7(engine.clock().now(), &**engine.entropy());
-    Caller { owner, token: None, scopes: Scope::DEFAULT.to_vec(), request: EventKey::from_u128(request) }
+    Caller {
+        owner,
+        token: None,
+        scopes: Scope::DEFAULT.to_vec(),
+        request: EventKey::from_u128(request),
+    }
 }
 
 /// One subscription per owner to everything; one from an earlier run moves to the new receiver.
-async fn subscribe(engine: &Engine, receiver: &Receiver, caller: &Caller, n: usize) -> Result<WebhookId, DemoError> {
+async fn subscribe(
+    engine: &Engine,
+    receiver: &Receiver,
+    caller: &Caller,
+    n: usize,
+) -> Result<WebhookId, DemoError> {
     let path = format!("/owner-{n}");
     let all = Filter::new(&["*".to_owned()]).map_err(|error| DemoError::Log(error.to_string()))?;
     let url = Url::required(&receiver.url(&path)).unwrap_or_default();
-    let target = Target { url, events: all, description: Description::default() };
+    let target = Target {
+        url,
+        events: all,
+        description: Description::default(),
+    };
     let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
     let id = match known {
-        None => engine.create_webhook(caller, target, true, false).await?.webhook.webhook_id,
+        None => {
+            engine
+                .create_webhook(caller, target, true, false)
+                .await?
+                .webhook
+                .webhook_id
+        }
         Some(view) => {
             let id = view.webhook.webhook_id;
-            engine.update_webhook(caller, id, target, Some(true), true).await?;
+            engine
+                .update_webhook(caller, id, target, Some(true), true)
+                .await?;
             id
         }
     };
-    let secret = engine.rotate_secret(caller, id).await?.secret.unwrap_or_default();
+    let secret = engine
+        .rotate_secret(caller, id)
+        .await?
+        .secret
+        .unwrap_or_default();
     receiver.set_secret(&path, secret);
     Ok(id)
 }
@@ -94,12 +129,23 @@ async fn indexes(engine: &Engine, caller: &Caller, sample: &Sample) -> Result<()
     let known = live_of(engine, caller).await?;
     let (funding, minimum) = (amount(FUNDING), amount("10"));
     for portfolio in sample.indexes {
-        if known.iter().any(|index| index.definition.name.as_str() == portfolio.name()) {
+        if known
+            .iter()
+            .any(|index| index.definition.name.as_str() == portfolio.name())
+        {
             continue;
         }
-        let definition = portfolio.definition(minimum).map_err(EngineError::Definition)?;
-        let id = engine.create_index(caller, definition).await?.index.index_id;
-        engine.deposit(caller, id, Funds::Cash(funding), true).await?;
+        let definition = portfolio
+            .definition(minimum)
+            .map_err(EngineError::Definition)?;
+        let id = engine
+            .create_index(caller, definition)
+            .await?
+            .index
+            .index_id;
+        engine
+            .deposit(caller, id, Funds::Cash(funding), true)
+            .await?;
     }
     Ok(())
 }
@@ -109,7 +155,10 @@ fn amount(text: &str) -> Amount {
 }
 
 async fn live_of(engine: &Engine, caller: &Caller) -> Result<Vec<Index>, DemoError> {
-    let filter = IndexFilter { limit: PAGE, ..IndexFilter::default() };
+    let filter = IndexFilter {
+        limit: PAGE,
+        ..IndexFilter::default()
+    };
     let page = engine.indexes(caller, filter).await?;
     Ok(page.items.into_iter().map(|view| view.index).collect())
 }
@@ -125,12 +174,16 @@ pub(super) async fn live(engine: &Engine, booked: &Booked) -> Result<Vec<Index>,
 
 /// How many events each subscription must have ended: those of its owner that it wants, logged
 /// since it was made.
-pub(super) async fn subscribed_events(engine: &Engine, booked: &Booked) -> Result<Vec<u64>, DemoError> {
+pub(super) async fn subscribed_events(
+    engine: &Engine,
+    booked: &Booked,
+) -> Result<Vec<u64>, DemoError> {
     let mut counts = Vec::new();
     for (caller, id) in &booked.owners {
         let webhook = engine.webhook(caller, *id).await?.webhook;
         let wanted = |event_type: &str| webhook.target.events.matches(event_type);
-        let (mut count, mut after, head) = (0, began_after(engine, *id).await?, engine.status().position);
+        let (mut count, mut after, head) =
+            (0, began_after(engine, *id).await?, engine.status().position);
         while after < head {
             let (page, looked_at) = engine.events(caller, after, &wanted, PAGE).await?;
             count += page.len() as u64;
@@ -146,13 +199,24 @@ pub(super) async fn subscribed_events(engine: &Engine, booked: &Booked) -> Resul
 
 /// The position that a subscription was made at.
 async fn began_after(engine: &Engine, id: WebhookId) -> Result<u64, DemoError> {
-    let page = engine.log().read_stream(&streams::webhook(id), 0, 1, Direction::Forward).await;
-    let first = page.map_err(|error| DemoError::Log(error.to_string()))?.into_iter().next();
+    let page = engine
+        .log()
+        .read_stream(&streams::webhook(id), 0, 1, Direction::Forward)
+        .await;
+    let first = page
+        .map_err(|error| DemoError::Log(error.to_string()))?
+        .into_iter()
+        .next();
     Ok(first.map_or(0, |created| created.position))
 }
 
 /// Waits until every subscription has ended as many deliveries; true when all succeeded.
-pub(super) async fn wait_for_deliveries(engine: &Engine, booked: &Booked, expected: &[u64], most: Duration) -> Result<bool, DemoError> {
+pub(super) async fn wait_for_deliveries(
+    engine: &Engine,
+    booked: &Booked,
+    expected: &[u64],
+    most: Duration,
+) -> Result<bool, DemoError> {
     let all_ended = async {
         let mut positions = engine.watch();
         loop {

@@ -1,7 +1,8 @@
 //! The sample portfolios: three owners, twelve indexes, all four methods.
 
 use evenkeel_domain::index::{
-    Account, Constituent, Definition, DefinitionError, Description, Method, Name, Rebalancing, Risk, Tag,
+    Account, Constituent, Definition, DefinitionError, Description, Method, Name, Rebalancing,
+    Risk, Tag,
 };
 use evenkeel_domain::values::{Amount, Percent, Span};
 
@@ -31,7 +32,13 @@ const fn portfolio(
     cash: &'static str,
     lines: &'static [(&'static str, &'static str)],
 ) -> Portfolio {
-    Portfolio { name, method, threshold, cash, lines }
+    Portfolio {
+        name,
+        method,
+        threshold,
+        cash,
+        lines,
+    }
 }
 
 /// What every index of the demo starts with, in US dollars.
@@ -41,33 +48,117 @@ pub(super) const SAMPLES: [Sample; 3] = [
     Sample {
         owner: "Northwind Robo",
         indexes: &[
-            portfolio("Tech pair", Method::Drift, "5", "0", &[("AAPL", "50"), ("MSFT", "50")]),
-            portfolio("Chips and software", Method::Drift, "3", "0", &[("AMD", "40"), ("MSFT", "60")]),
-            portfolio("Steady four", Method::Daily, "2", "0", &[("JNJ", "25"), ("KO", "25"), ("PG", "25"), ("WMT", "25")]),
-            portfolio("Health", Method::Hybrid, "2", "2", &[("JNJ", "30"), ("MRK", "24"), ("PFE", "24"), ("UNH", "20")]),
+            portfolio(
+                "Tech pair",
+                Method::Drift,
+                "5",
+                "0",
+                &[("AAPL", "50"), ("MSFT", "50")],
+            ),
+            portfolio(
+                "Chips and software",
+                Method::Drift,
+                "3",
+                "0",
+                &[("AMD", "40"), ("MSFT", "60")],
+            ),
+            portfolio(
+                "Steady four",
+                Method::Daily,
+                "2",
+                "0",
+                &[("JNJ", "25"), ("KO", "25"), ("PG", "25"), ("WMT", "25")],
+            ),
+            portfolio(
+                "Health",
+                Method::Hybrid,
+                "2",
+                "2",
+                &[("JNJ", "30"), ("MRK", "24"), ("PFE", "24"), ("UNH", "20")],
+            ),
         ],
     },
     Sample {
         owner: "Meridian Index",
         indexes: &[
-            portfolio("Energy duo", Method::Drift, "2", "0", &[("CVX", "50"), ("XOM", "50")]),
-            portfolio("Broad ten", Method::Hybrid, "1.5", "0", &[
-                ("AAPL", "10"), ("BAC", "10"), ("CVX", "10"), ("GE", "10"), ("HD", "10"),
-                ("JNJ", "10"), ("JPM", "10"), ("KO", "10"), ("PG", "10"), ("XOM", "10"),
-            ]),
-            portfolio("Banks and builders", Method::Daily, "3", "5", &[("BAC", "30"), ("JPM", "35"), ("HD", "30")]),
-            portfolio("Watch only", Method::None, "5", "0", &[("AAPL", "60"), ("GE", "40")]),
+            portfolio(
+                "Energy duo",
+                Method::Drift,
+                "2",
+                "0",
+                &[("CVX", "50"), ("XOM", "50")],
+            ),
+            portfolio(
+                "Broad ten",
+                Method::Hybrid,
+                "1.5",
+                "0",
+                &[
+                    ("AAPL", "10"),
+                    ("BAC", "10"),
+                    ("CVX", "10"),
+                    ("GE", "10"),
+                    ("HD", "10"),
+                    ("JNJ", "10"),
+                    ("JPM", "10"),
+                    ("KO", "10"),
+                    ("PG", "10"),
+                    ("XOM", "10"),
+                ],
+            ),
+            portfolio(
+                "Banks and builders",
+                Method::Daily,
+                "3",
+                "5",
+                &[("BAC", "30"), ("JPM", "35"), ("HD", "30")],
+            ),
+            portfolio(
+                "Watch only",
+                Method::None,
+                "5",
+                "0",
+                &[("AAPL", "60"), ("GE", "40")],
+            ),
         ],
     },
     Sample {
         owner: "Family Office",
         indexes: &[
-            portfolio("Seventy thirty", Method::Drift, "4", "0", &[("KO", "70"), ("PEP", "30")]),
-            portfolio("Barbell", Method::Hybrid, "5", "10", &[("AMD", "20"), ("WMT", "70")]),
-            portfolio("Defensive", Method::Daily, "1", "0", &[("LLY", "34"), ("PG", "33"), ("RRC", "33")]),
-            portfolio("Equal five", Method::Drift, "2.5", "0", &[
-                ("BBY", "20"), ("CVX", "20"), ("MRK", "20"), ("MSFT", "20"), ("UNH", "20"),
-            ]),
+            portfolio(
+                "Seventy thirty",
+                Method::Drift,
+                "4",
+                "0",
+                &[("KO", "70"), ("PEP", "30")],
+            ),
+            portfolio(
+                "Barbell",
+                Method::Hybrid,
+                "5",
+                "10",
+                &[("AMD", "20"), ("WMT", "70")],
+            ),
+            portfolio(
+                "Defensive",
+                Method::Daily,
+                "1",
+                "0",
+                &[("LLY", "34"), ("PG", "33"), ("RRC", "33")],
+            ),
+            portfolio(
+                "Equal five",
+                Method::Drift,
+                "2.5",
+                "0",
+                &[
+                    ("BBY", "20"),
+                    ("CVX", "20"),
+                    ("MRK", "20"),
+                    ("MSFT", "20"),
+                    ("UNH", "20"),
+                ],
+            ),
         ],
     },
 ];
@@ -77,7 +168,10 @@ impl Portfolio {
     pub(super) fn definition(&self, minimum: Amount) -> Result<Definition, DefinitionError> {
         let percent = |text: &str| text.parse::<Percent>().unwrap_or_default();
         let lines = self.lines.iter().filter_map(|(asset, share)| {
-            Some(Constituent { asset: asset.parse().ok()?, target: percent(share) })
+            Some(Constituent {
+                asset: asset.parse().ok()?,
+                target: percent(share),
+            })
         });
         let text = |text: &str| Tag::required(text).into_iter().collect();
         let definition = Definition {
@@ -91,7 +185,11 @@ impl Portfolio {
                 min_interval: Span::from_hours(24),
                 max_interval: Span::from_hours(24 * 7),
             },
-            risk: Risk { min_trade_notional: minimum, max_trade_notional: None, max_slippage: percent("1") },
+            risk: Risk {
+                min_trade_notional: minimum,
+                max_trade_notional: None,
+                max_slippage: percent("1"),
+            },
             account: Account::required(PAPER).unwrap_or_default(),
             tags: text("demo"),
         };
@@ -112,14 +210,21 @@ mod tests {
         let mut methods = Vec::new();
         for portfolio in SAMPLES.iter().flat_map(|sample| sample.indexes) {
             let definition = portfolio.definition("10".parse().unwrap_or_default());
-            let Ok(definition) = definition else { panic!("{}: {definition:?}", portfolio.name) };
+            let Ok(definition) = definition else {
+                panic!("{}: {definition:?}", portfolio.name)
+            };
             assert_eq!(definition.constituents.len(), portfolio.lines.len());
             assert!(!methods.contains(&(definition.name.as_str().to_owned())));
             methods.push(definition.name.as_str().to_owned());
         }
         assert_eq!(methods.len(), 12);
         for method in [Method::None, Method::Drift, Method::Daily, Method::Hybrid] {
-            assert!(SAMPLES.iter().flat_map(|s| s.indexes).any(|p| p.method == method));
+            assert!(
+                SAMPLES
+                    .iter()
+                    .flat_map(|s| s.indexes)
+                    .any(|p| p.method == method)
+            );
         }
     }
 }

@@ -13,14 +13,19 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(cycles: Option<u64>) -> Self {
-        Self { cycles, is_terminal: io::stderr().is_terminal() }
+        Self {
+            cycles,
+            is_terminal: io::stderr().is_terminal(),
+        }
     }
 
     pub(super) fn show(&mut self, cycle: u64, day: Timestamp, status: &EngineStatus) {
         if !self.is_terminal {
             return;
         }
-        let of = self.cycles.map_or(String::new(), |cycles| format!("/{cycles}"));
+        let of = self
+            .cycles
+            .map_or(String::new(), |cycles| format!("/{cycles}"));
         let day = day.to_string();
         let line = format!(
             "\r{}  day {cycle}{of}  {} indexes  {} rebalances  {} trades  {} webhooks  {} events ",

@@ -70,19 +70,36 @@ pub struct Demo {
 impl Demo {
     /// Opens the engine on the configured `builder`, then books the sample indexes and
     /// subscriptions, those that a run before has not booked already.
-    pub async fn open(builder: Builder, settings: Settings, data: PathBuf) -> Result<Self, DemoError> {
+    pub async fn open(
+        builder: Builder,
+        settings: Settings,
+        data: PathBuf,
+    ) -> Result<Self, DemoError> {
         let data = DataDirectory::new(data);
-        let feed = Arc::new(CsvFeed::from_bytes("the bundled prices", super::PRICES, Pacing::Manual)?);
-        let begins_after = books::last_day(&data).await.map_err(DemoError::Log)?.unwrap_or(BEGINS_AFTER);
+        let feed = Arc::new(CsvFeed::from_bytes(
+            "the bundled prices",
+            super::PRICES,
+            Pacing::Manual,
+        )?);
+        let begins_after = books::last_day(&data)
+            .await
+            .map_err(DemoError::Log)?
+            .unwrap_or(BEGINS_AFTER);
         let clock = Arc::new(ReplayClock::starting_at(begins_after));
         let settings = Settings {
             drift_schedule: Some(SCHEDULE.to_owned()),
             drift_timezone: Some("UTC".to_owned()),
             drift_enabled: Some(true),
-            guard: evenkeel_domain::market::PriceGuard { max_age: MAX_AGE, ..settings.guard },
+            guard: evenkeel_domain::market::PriceGuard {
+                max_age: MAX_AGE,
+                ..settings.guard
+            },
             ..settings
         };
-        let loopback = AddressPolicy { allow_http: true, allow_networks: vec![books::LOOPBACK] };
+        let loopback = AddressPolicy {
+            allow_http: true,
+            allow_networks: vec![books::LOOPBACK],
+        };
         feed.seek(begins_after);
         let engine = builder
             .data(data.path())
@@ -93,9 +110,19 @@ impl Demo {
             .open()
             .await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let receiver = Receiver::start(address, Arc::new(SystemClock)).await.map_err(DemoError::Receiver)?;
+        let receiver = Receiver::start(address, Arc::new(SystemClock))
+            .await
+            .map_err(DemoError::Receiver)?;
         let booked = books::book(&engine, &receiver).await?;
-        Ok(Self { engine, data, feed, clock, receiver, booked, cycles: 0 })
+        Ok(Self {
+            engine,
+            data,
+            feed,
+            clock,
+            receiver,
+            booked,
+            cycles: 0,
+        })
     }
 
     /// The engine.
@@ -106,12 +133,15 @@ impl Demo {
     /// Plays the next trading day; false when there is none left.
     pub async fn cycle(&mut self) -> Result<bool, DemoError> {
         let before = self.engine.status().cycles;
-        let Some(close) = self.day()? else { return Ok(false) };
+        let Some(close) = self.day()? else {
+            return Ok(false);
+        };
         self.clock.advance_to(close);
         self.engine.clock_moved();
         self.until("a cycle", |engine| {
             let status = engine.status();
-            let ended = status.rebalances_completed + status.rebalances_failed + status.rebalances_stuck;
+            let ended =
+                status.rebalances_completed + status.rebalances_failed + status.rebalances_stuck;
             status.cycles > before && ended >= status.rebalances_started
         })
         .await?;
@@ -128,7 +158,11 @@ impl Demo {
     }
 
     /// Waits until something holds; looks again whenever the log grows.
-    async fn until(&self, what: &'static str, holds: impl Fn(&Engine) -> bool) -> Result<(), DemoError> {
+    async fn until(
+        &self,
+        what: &'static str,
+        holds: impl Fn(&Engine) -> bool,
+    ) -> Result<(), DemoError> {
         let mut positions = self.engine.watch();
         let waited = tokio::time::timeout(WAIT_MAX, async {
             while !holds(&self.engine) {
@@ -140,7 +174,11 @@ impl Demo {
     }
 
     /// Plays so many days, or until `stop` resolves, and shows how it goes.
-    pub async fn play(&mut self, cycles: Option<u64>, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+    pub async fn play(
+        &mut self,
+        cycles: Option<u64>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), DemoError> {
         let mut progress = Progress::new(cycles);
         tokio::pin!(stop);
         while cycles.is_none_or(|cycles| self.cycles < cycles) {
@@ -173,13 +211,16 @@ impl Demo {
     pub async fn end(self) -> Result<Summary, DemoError> {
         let live = books::live(&self.engine, &self.booked).await?;
         let expected = books::subscribed_events(&self.engine, &self.booked).await?;
-        let delivered = books::wait_for_deliveries(&self.engine, &self.booked, &expected, WAIT_MAX).await?;
+        let delivered =
+            books::wait_for_deliveries(&self.engine, &self.booked, &expected, WAIT_MAX).await?;
         let status = self.engine.status();
         let received = self.receiver.tally();
         self.engine.close().await?;
         self.receiver.stop().await;
         let verdict = verify_data(&self.data).map_err(|error| DemoError::Log(error.to_string()))?;
-        let replay_matches = live.iter().all(|index| verdict.books.indexes.get(&index.index_id) == Some(index));
+        let replay_matches = live
+            .iter()
+            .all(|index| verdict.books.indexes.get(&index.index_id) == Some(index));
         Ok(Summary {
             cycles: self.cycles,
             indexes: status.indexes,

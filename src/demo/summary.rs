@@ -42,7 +42,10 @@ pub struct Summary {
 impl Summary {
     /// Whether everything is as it should be.
     pub fn is_good(&self) -> bool {
-        self.log_verified && self.replay_matches && self.all_delivered && self.signatures_refused == 0
+        self.log_verified
+            && self.replay_matches
+            && self.all_delivered
+            && self.signatures_refused == 0
     }
 
     /// As one JSON object.
@@ -73,13 +76,21 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let yes = |yes: bool| if yes { "yes" } else { "NO" };
-        writeln!(f, "{} trading days, {} indexes, {} checks", self.cycles, self.indexes, self.checks)?;
+        writeln!(
+            f,
+            "{} trading days, {} indexes, {} checks",
+            self.cycles, self.indexes, self.checks
+        )?;
         writeln!(
             f,
             "rebalances: {} started, {} completed, {} failed",
             self.rebalances_started, self.rebalances_completed, self.rebalances_failed
         )?;
-        writeln!(f, "trades: {} executed, {} failed", self.trades_executed, self.trades_failed)?;
+        writeln!(
+            f,
+            "trades: {} executed, {} failed",
+            self.trades_executed, self.trades_failed
+        )?;
         writeln!(
             f,
             "webhooks: {} delivered, {} failed; every subscribed event delivered: {}",
@@ -87,6 +98,12 @@ impl fmt::Display for Summary {
             self.deliveries_failed,
             yes(self.all_delivered)
         )?;
-        writeln!(f, "{} events; log verified: {}; replay matches: {}", self.events, yes(self.log_verified), yes(self.replay_matches))
+        writeln!(
+            f,
+            "{} events; log verified: {}; replay matches: {}",
+            self.events,
+            yes(self.log_verified),
+            yes(self.replay_matches)
+        )
     }
 }

@@ -23,8 +23,8 @@ use crate::tally::Tally;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
 /// Checks with something to append at once: a full group commit and the next one, so that the
-/// log is never idle, and two megabytes at most.
-const FOLLOW_UPS_MAX: usize = 512;
+/// log is never idle, and a megabyte or two at most.
+const FOLLOW_UPS_MAX: usize = 256;
 
 impl Engine {
     /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.

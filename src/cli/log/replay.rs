@@ -30,7 +30,9 @@ fn until(text: &str) -> Result<Until, String> {
     if let Ok(position) = text.parse::<u64>() {
         return Ok(Until::Position(position));
     }
-    text.parse::<Timestamp>().map(Until::Time).map_err(|error| format!("{error}, and no position either"))
+    text.parse::<Timestamp>()
+        .map(Until::Time)
+        .map_err(|error| format!("{error}, and no position either"))
 }
 
 pub(super) async fn run(data: &DataDirectory, args: ReplayArgs) -> Result<ExitCode, CliError> {
@@ -38,25 +40,45 @@ pub(super) async fn run(data: &DataDirectory, args: ReplayArgs) -> Result<ExitCo
     let books = Books::replay(&*log, args.at.unwrap_or(Until::Head)).await;
     log.close().await.map_err(CliError::failed)?;
     let books = books.map_err(CliError::failed)?;
-    let indexes: Vec<&Index> = books.indexes.values().filter(|index| args.index.is_none_or(|id| id == index.index_id)).collect();
+    let indexes: Vec<&Index> = books
+        .indexes
+        .values()
+        .filter(|index| args.index.is_none_or(|id| id == index.index_id))
+        .collect();
     if indexes.is_empty() && args.index.is_some() {
-        return Err(CliError::Failed("there is no such index at that time".to_owned()));
+        return Err(CliError::Failed(
+            "there is no such index at that time".to_owned(),
+        ));
     }
-    print(&if args.json { as_json(&books, &indexes) } else { as_text(&books, &indexes) })?;
+    print(&if args.json {
+        as_json(&books, &indexes)
+    } else {
+        as_text(&books, &indexes)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn as_json(books: &Books, indexes: &[&Index]) -> String {
     let indexes: Vec<Value> = indexes.iter().map(|index| json!(index)).collect();
-    let prices: serde_json::Map<String, Value> =
-        books.market.quotes.iter().map(|(asset, quote)| (asset.to_string(), json!(quote.price))).collect();
-    format!("{}\n", json!({ "position": books.position, "indexes": indexes, "prices": prices }))
+    let prices: serde_json::Map<String, Value> = books
+        .market
+        .quotes
+        .iter()
+        .map(|(asset, quote)| (asset.to_string(), json!(quote.price)))
+        .collect();
+    format!(
+        "{}\n",
+        json!({ "position": books.position, "indexes": indexes, "prices": prices })
+    )
 }
 
 fn as_text(books: &Books, indexes: &[&Index]) -> String {
     let mut text = format!("as of position {}\n", books.position);
     for index in indexes {
-        text += &format!("\n{}  {:?}  {}  cash {}\n", index.index_id, index.status, index.definition.name, index.cash);
+        text += &format!(
+            "\n{}  {:?}  {}  cash {}\n",
+            index.index_id, index.status, index.definition.name, index.cash
+        );
         for line in &index.holdings {
             text += &format!("  {:<12} {}\n", line.asset, line.quantity);
         }

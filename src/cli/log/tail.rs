@@ -38,8 +38,13 @@ pub(super) async fn run(data: &DataDirectory, args: TailArgs) -> Result<ExitCode
         let Some(last) = page.last() else { break };
         after = last.position;
         let wanted = page.iter().filter(|recorded| {
-            args.event_type.as_deref().is_none_or(|wanted| wanted == &*recorded.event_type)
-                && args.stream.as_deref().is_none_or(|wanted| wanted == recorded.stream.as_str())
+            args.event_type
+                .as_deref()
+                .is_none_or(|wanted| wanted == &*recorded.event_type)
+                && args
+                    .stream
+                    .as_deref()
+                    .is_none_or(|wanted| wanted == recorded.stream.as_str())
         });
         for recorded in wanted.take(left) {
             left -= 1;

@@ -29,7 +29,11 @@ impl Verdict {
     fn findings(&self) -> impl Iterator<Item = (&'static str, u64, &str)> {
         let of = |name, report: &'_ VerifyReport| (name, report.findings.clone());
         let _ = of;
-        let log = self.log.findings.iter().map(|f| ("log", f.position, f.text.as_str()));
+        let log = self
+            .log
+            .findings
+            .iter()
+            .map(|f| ("log", f.position, f.text.as_str()));
         let paper = self.paper.iter().flat_map(|report| &report.findings);
         log.chain(paper.map(|f| ("paper venue", f.position, f.text.as_str())))
     }
@@ -41,7 +45,10 @@ pub(crate) fn verify_data(data: &DataDirectory) -> Result<Verdict, CliError> {
     let mut fold = |recorded: &Recorded| books.adopt(recorded).map_err(|error| error.to_string());
     let log = verify(data.log(), Some(&mut fold)).map_err(CliError::failed)?;
     let paper = if data.paper().is_dir() {
-        Some(verify(data.paper(), None).map_err(|error| CliError::Failed(format!("the paper venue's books: {error}")))?)
+        Some(
+            verify(data.paper(), None)
+                .map_err(|error| CliError::Failed(format!("the paper venue's books: {error}")))?,
+        )
     } else {
         None
     };
@@ -51,8 +58,16 @@ pub(crate) fn verify_data(data: &DataDirectory) -> Result<Verdict, CliError> {
 /// Verifies and prints; a finding is exit code 1.
 pub(super) fn run(data: &DataDirectory, as_json: bool) -> Result<ExitCode, CliError> {
     let verdict = verify_data(data)?;
-    print(&if as_json { as_json_text(&verdict) } else { as_text(&verdict) })?;
-    Ok(if verdict.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print(&if as_json {
+        as_json_text(&verdict)
+    } else {
+        as_text(&verdict)
+    })?;
+    Ok(if verdict.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn as_json_text(verdict: &Verdict) -> String {
@@ -81,8 +96,15 @@ fn as_text(verdict: &Verdict) -> String {
     }
     let hash = hex(&log.head.hash);
     text += &if verdict.is_clean() {
-        let seal = if log.sealed { "sealed, every byte as it was written" } else { "not sealed: it was not closed orderly" };
-        format!("{} events in {} frames verified up to position {}, {seal}\nhead {hash}\n", log.events, log.frames, log.head.position)
+        let seal = if log.sealed {
+            "sealed, every byte as it was written"
+        } else {
+            "not sealed: it was not closed orderly"
+        };
+        format!(
+            "{} events in {} frames verified up to position {}, {seal}\nhead {hash}\n",
+            log.events, log.frames, log.head.position
+        )
     } else {
         "the log is damaged: restore a backup; nothing was changed\n".to_owned()
     };
