@@ -7,7 +7,7 @@ use crate::index::Risk;
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity, SCALE_MAX};
 
 /// The lot step of an instrument whose venue names none: the finest quantity that is kept.
-const FINEST_LOT: Quantity = Quantity::new(Decimal::from_parts(1, 0, 0, false, SCALE_MAX));
+const FINEST_LOT: Quantity = Quantity::FINEST;
 
 /// The limits of an order in one instrument of one index.
 #[derive(Debug, Clone, Copy)]

@@ -93,7 +93,7 @@ fn a_holding_without_a_target_is_sold_in_full_but_for_a_broken_lot() {
         .prices(1, &[("AAA", "10"), ("OLD", "100")])
         .rules(|asset| {
             let mut rules = free(asset);
-            if asset.as_str() == "OLD" {
+            if asset.to_string() == "OLD" {
                 rules.lot_step = quantity("1");
             }
             rules
@@ -185,7 +185,7 @@ fn buys_shrink_by_the_same_factor_when_a_sell_is_skipped() {
         .prices(1, &[("BTC", "3000"), ("AAA", "10"), ("BBB", "10")])
         .rules(|asset| {
             let mut rules = free(asset);
-            if asset.as_str() == "BTC" {
+            if asset.to_string() == "BTC" {
                 rules.lot_step = quantity("1");
             }
             rules
@@ -206,7 +206,7 @@ fn a_buy_that_shrinks_below_its_minimum_leaves_its_cash_to_the_others() {
         .prices(1, &[("BTC", "3000"), ("AAA", "10"), ("BBB", "10")])
         .rules(|asset| {
             let mut rules = free(asset);
-            if asset.as_str() == "BTC" {
+            if asset.to_string() == "BTC" {
                 rules.lot_step = quantity("1");
             }
             rules

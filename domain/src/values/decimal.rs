@@ -194,6 +194,9 @@ impl Percent {
 }
 
 impl Quantity {
+    /// The finest quantity that is kept: 10^-12.
+    pub const FINEST: Self = Self(Decimal::from_parts(1, 0, 0, false, SCALE_MAX));
+
     /// What the quantity is worth at a price.
     pub fn value_at(self, price: Price) -> Result<Amount, ArithmeticError> {
         self.0
