@@ -7,6 +7,7 @@ pub mod engine;
 pub mod feeds;
 pub mod http;
 pub mod time;
+mod tls;
 pub mod venues;
 pub mod webhooks;
 

@@ -1,1 +1,4 @@
-//! feeds
+//! Price feeds that are polled once per cycle. Pushed prices need none.
+
+pub mod csv;
+pub mod http;
