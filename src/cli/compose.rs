@@ -48,7 +48,9 @@ pub(crate) fn feed(config: &Config) -> Result<Option<Arc<dyn PriceFeed>>, CliErr
         PriceSource::Http(url) => {
             let mut spec = HttpFeedSpec::named(url, &config.http.pointer);
             spec.header = config.http.header.clone();
-            Some(Arc::new(HttpFeed::new(spec, Arc::new(SystemClock)).map_err(CliError::failed)?))
+            Some(Arc::new(
+                HttpFeed::new(spec, Arc::new(SystemClock)).map_err(CliError::failed)?,
+            ))
         }
     })
 }

@@ -4,7 +4,7 @@ mod replay;
 mod tail;
 mod verify;
 
-pub(crate) use verify::{Verdict, verify_data};
+pub(crate) use verify::verify_data;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -85,29 +85,50 @@ impl CsvFeed {
     /// A table from a file, plain or gzip.
     pub fn open(path: &Path, pacing: Pacing) -> Result<Self, CsvError> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|source| CsvError::Read { name: name.clone(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| CsvError::Read {
+            name: name.clone(),
+            source,
+        })?;
         Self::from_bytes(&name, &bytes, pacing)
     }
 
     /// A table from memory, plain or gzip; `name` stands in errors.
     pub fn from_bytes(name: &str, bytes: &[u8], pacing: Pacing) -> Result<Self, CsvError> {
         let table = unpacked(name, bytes)?;
-        let mut reader = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(&*table);
+        let mut reader = ::csv::ReaderBuilder::new()
+            .trim(::csv::Trim::All)
+            .from_reader(&*table);
         let assets = header(name, &mut reader)?;
         let mut rows: Vec<Row> = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(|error| at_line(name, error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
+            let record = record.map_err(|error| {
+                at_line(
+                    name,
+                    error.position().map_or(0, ::csv::Position::line),
+                    error.to_string(),
+                )
+            })?;
             let line = record.position().map_or(0, ::csv::Position::line);
             let row = row(&record).map_err(|problem| at_line(name, line, problem))?;
             if rows.last().is_some_and(|last| last.time >= row.time) {
-                return Err(at_line(name, line, format!("{} does not come after the row before it", row.time)));
+                return Err(at_line(
+                    name,
+                    line,
+                    format!("{} does not come after the row before it", row.time),
+                ));
             }
             rows.push(row);
         }
         if rows.is_empty() {
             return Err(CsvError::Empty(name.to_owned()));
         }
-        Ok(Self { assets, rows, at: AtomicUsize::new(0), pacing, began: std::sync::OnceLock::new() })
+        Ok(Self {
+            assets,
+            rows,
+            at: AtomicUsize::new(0),
+            pacing,
+            began: std::sync::OnceLock::new(),
+        })
     }
 
     /// The assets of the table.
@@ -136,18 +157,22 @@ impl CsvFeed {
     /// Moves to the first row after a time; at the end it stays on the last one and says false.
     pub fn seek(&self, after: Timestamp) -> bool {
         let found = self.rows.partition_point(|row| row.time <= after);
-        self.at.store(found.min(self.rows.len() - 1), Ordering::Release);
+        self.at
+            .store(found.min(self.rows.len() - 1), Ordering::Release);
         found < self.rows.len()
     }
 
     /// The current row: where the owner put it, or where the clock says, at most the last.
     fn current(&self) -> usize {
         let at = self.at.load(Ordering::Acquire);
-        let Pacing::Rows { per_minute, clock } = &self.pacing else { return at };
+        let Pacing::Rows { per_minute, clock } = &self.pacing else {
+            return at;
+        };
         let now = clock.now();
         let minutes_ms = now.since(*self.began.get_or_init(|| now)).as_millis();
         let passed = minutes_ms.saturating_mul(u64::from(*per_minute)) / 60_000;
-        at.saturating_add(usize::try_from(passed).unwrap_or(usize::MAX)).min(self.rows.len() - 1)
+        at.saturating_add(usize::try_from(passed).unwrap_or(usize::MAX))
+            .min(self.rows.len() - 1)
     }
 }
 
@@ -165,7 +190,10 @@ impl PriceFeed for CsvFeed {
             let column = self.assets.iter().position(|known| known == asset)?;
             Some((*asset, (*row.prices.get(column)?)?))
         };
-        Ok(Fetched { at, prices: wanted.iter().filter_map(price).collect() })
+        Ok(Fetched {
+            at,
+            prices: wanted.iter().filter_map(price).collect(),
+        })
     }
 
     fn source(&self) -> Source {
@@ -179,10 +207,16 @@ impl PriceFeed for CsvFeed {
 
 fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, CsvError> {
     let mut table = Vec::new();
-    let source: Box<dyn std::io::Read + '_> =
-        if bytes.starts_with(&GZIP_MAGIC) { Box::new(GzDecoder::new(bytes)) } else { Box::new(bytes) };
+    let source: Box<dyn std::io::Read + '_> = if bytes.starts_with(&GZIP_MAGIC) {
+        Box::new(GzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    };
     let read = source.take(TABLE_MAX_BYTES + 1).read_to_end(&mut table);
-    let read = read.map_err(|source| CsvError::Read { name: name.to_owned(), source })?;
+    let read = read.map_err(|source| CsvError::Read {
+        name: name.to_owned(),
+        source,
+    })?;
     if u64::try_from(read).is_ok_and(|read| read <= TABLE_MAX_BYTES) {
         Ok(table)
     } else {
@@ -191,17 +225,25 @@ fn unpacked(name: &str, bytes: &[u8]) -> Result<Vec<u8>, CsvError> {
 }
 
 fn header(name: &str, reader: &mut ::csv::Reader<&[u8]>) -> Result<Vec<Asset>, CsvError> {
-    let header = reader.headers().map_err(|error| at_line(name, 1, error.to_string()))?;
+    let header = reader
+        .headers()
+        .map_err(|error| at_line(name, 1, error.to_string()))?;
     let mut assets: Vec<Asset> = Vec::new();
     for symbol in header.iter().skip(1) {
-        let asset: Asset = symbol.parse().map_err(|error| at_line(name, 1, format!("{error}")))?;
+        let asset: Asset = symbol
+            .parse()
+            .map_err(|error| at_line(name, 1, format!("{error}")))?;
         if assets.contains(&asset) {
             return Err(at_line(name, 1, format!("asset {asset} stands twice")));
         }
         assets.push(asset);
     }
     if assets.is_empty() {
-        return Err(at_line(name, 1, "a header such as Date,AAPL,MSFT is needed".to_owned()));
+        return Err(at_line(
+            name,
+            1,
+            "a header such as Date,AAPL,MSFT is needed".to_owned(),
+        ));
     }
     Ok(assets)
 }
@@ -209,10 +251,22 @@ fn header(name: &str, reader: &mut ::csv::Reader<&[u8]>) -> Result<Vec<Asset>, C
 fn row(record: &::csv::StringRecord) -> Result<Row, String> {
     let mut cells = record.iter();
     let day = cells.next().unwrap_or_default();
-    let time = if day.len() == "YYYY-MM-DD".len() { format!("{day}{CLOSE}").parse() } else { day.parse() };
-    let time = time.map_err(|_| format!("{day:?} is neither a day (2008-01-02) nor a time (2008-01-02T21:00:00Z)"))?;
-    let prices: Result<Vec<Option<Price>>, String> = cells.enumerate().map(|(column, cell)| price(column, cell)).collect();
-    Ok(Row { time, prices: prices?.into() })
+    let time = if day.len() == "YYYY-MM-DD".len() {
+        format!("{day}{CLOSE}").parse()
+    } else {
+        day.parse()
+    };
+    let time = time.map_err(|_| {
+        format!("{day:?} is neither a day (2008-01-02) nor a time (2008-01-02T21:00:00Z)")
+    })?;
+    let prices: Result<Vec<Option<Price>>, String> = cells
+        .enumerate()
+        .map(|(column, cell)| price(column, cell))
+        .collect();
+    Ok(Row {
+        time,
+        prices: prices?.into(),
+    })
 }
 
 fn price(column: usize, cell: &str) -> Result<Option<Price>, String> {
@@ -220,11 +274,17 @@ fn price(column: usize, cell: &str) -> Result<Option<Price>, String> {
         return Ok(None);
     }
     // Column 1 is the date.
-    Price::parse_non_negative(cell).map(Some).map_err(|error| format!("column {}: {error}", column + 2))
+    Price::parse_non_negative(cell)
+        .map(Some)
+        .map_err(|error| format!("column {}: {error}", column + 2))
 }
 
 fn at_line(name: &str, line: u64, problem: String) -> CsvError {
-    CsvError::Line { name: name.to_owned(), line, problem }
+    CsvError::Line {
+        name: name.to_owned(),
+        line,
+        problem,
+    }
 }
 
 #[cfg(test)]
@@ -249,7 +309,10 @@ mod tests {
         assert_eq!(first.at.to_string(), "2020-01-02T21:00:00Z");
         assert_eq!(first.prices.len(), 2);
         assert_eq!(feed.advance().unwrap().to_string(), "2020-01-03T21:00:00Z");
-        assert_eq!(feed.fetch(&wanted).await.unwrap().prices, [(asset("B"), "3".parse().unwrap())]);
+        assert_eq!(
+            feed.fetch(&wanted).await.unwrap().prices,
+            [(asset("B"), "3".parse().unwrap())]
+        );
         assert_eq!(feed.advance(), None);
         assert_eq!(feed.now_at().to_string(), "2020-01-03T21:00:00Z");
     }
@@ -285,6 +348,10 @@ mod tests {
         let feed = CsvFeed::from_bytes("bundled", crate::demo::PRICES, Pacing::Manual).unwrap();
         assert_eq!((feed.rows(), feed.assets().len()), (8_313, 20));
         assert_eq!(feed.now_at().to_string(), "1990-01-02T21:00:00Z");
-        assert!(feed.rows.iter().all(|row| row.prices.iter().all(Option::is_some)));
+        assert!(
+            feed.rows
+                .iter()
+                .all(|row| row.prices.iter().all(Option::is_some))
+        );
     }
 }

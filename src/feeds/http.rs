@@ -35,7 +35,8 @@ const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
 const REDIRECTS_MAX: usize = 3;
 
 /// The preset for CoinGecko's simple price API: the assets are coin ids, the currency is USD.
-const COINGECKO_URL: &str = "https://api.coingecko.com/api/v3/simple/price?ids={assets}&vs_currencies=usd";
+const COINGECKO_URL: &str =
+    "https://api.coingecko.com/api/v3/simple/price?ids={assets}&vs_currencies=usd";
 const COINGECKO_POINTER: &str = "/{asset}/usd";
 
 /// Where an API is and how its answer is read.
@@ -56,7 +57,11 @@ impl HttpFeedSpec {
             "coingecko" => (COINGECKO_URL, COINGECKO_POINTER),
             url => (url, pointer),
         };
-        Self { url: url.to_owned(), pointer: pointer.to_owned(), header: None }
+        Self {
+            url: url.to_owned(),
+            pointer: pointer.to_owned(),
+            header: None,
+        }
     }
 }
 
@@ -67,7 +72,9 @@ pub enum HttpFeedError {
     #[error("the URL {0:?} needs {{assets}} where the list of assets goes")]
     NoAssets(String),
     /// The pointer has no place for the asset.
-    #[error("the pointer {0:?} must begin with / and have {{asset}} where the symbol goes, such as /{{asset}}/usd")]
+    #[error(
+        "the pointer {0:?} must begin with / and have {{asset}} where the symbol goes, such as /{{asset}}/usd"
+    )]
     NoAsset(String),
     /// The client cannot be made.
     #[error("the HTTP client cannot be made: {0}")]
@@ -97,7 +104,11 @@ impl HttpFeed {
             .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
             .build();
         let client = client.map_err(|error| HttpFeedError::Client(error.to_string()))?;
-        Ok(Self { client, spec, clock })
+        Ok(Self {
+            client,
+            spec,
+            clock,
+        })
     }
 
     /// The URLs that ask for all assets, each short enough.
@@ -126,19 +137,26 @@ impl HttpFeed {
             request = request.header(name, value);
         }
         // The URL may hold a key, so it stays out of the error.
-        let unreachable = |error: reqwest::Error| FeedError::Unreachable(error.without_url().to_string());
+        let unreachable =
+            |error: reqwest::Error| FeedError::Unreachable(error.without_url().to_string());
         let mut answer = request.send().await.map_err(unreachable)?;
         if !answer.status().is_success() {
-            return Err(FeedError::Unreachable(format!("it answered with status {}", answer.status())));
+            return Err(FeedError::Unreachable(format!(
+                "it answered with status {}",
+                answer.status()
+            )));
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             body.extend_from_slice(&chunk);
             if body.len() > ANSWER_MAX_BYTES {
-                return Err(FeedError::Unusable(format!("it has more than {ANSWER_MAX_BYTES} bytes")));
+                return Err(FeedError::Unusable(format!(
+                    "it has more than {ANSWER_MAX_BYTES} bytes"
+                )));
             }
         }
-        serde_json::from_slice(&body).map_err(|error| FeedError::Unusable(format!("it is no JSON: {error}")))
+        serde_json::from_slice(&body)
+            .map_err(|error| FeedError::Unusable(format!("it is no JSON: {error}")))
     }
 
     fn price(&self, answer: &Value, asset: Asset) -> Option<(Asset, Price)> {
@@ -160,12 +178,16 @@ fn read(value: &Value) -> Option<Price> {
         Value::Number(number) => plain(&number.to_string())?,
         _ => return None,
     };
-    Price::parse_non_negative(&text).ok().or_else(|| Price::parse_non_negative(text.get(..text.find('.')? + 13)?).ok())
+    Price::parse_non_negative(&text)
+        .ok()
+        .or_else(|| Price::parse_non_negative(text.get(..text.find('.')? + 13)?).ok())
 }
 
 /// Without an exponent: `1e-7` is 0.0000001.
 fn plain(number: &str) -> Option<String> {
-    let Some((digits, exponent)) = number.split_once(['e', 'E']) else { return Some(number.to_owned()) };
+    let Some((digits, exponent)) = number.split_once(['e', 'E']) else {
+        return Some(number.to_owned());
+    };
     let exponent: i32 = exponent.parse().ok()?;
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let point = i32::try_from(whole.len()).ok()? + exponent;
@@ -174,7 +196,10 @@ fn plain(number: &str) -> Option<String> {
     }
     let all = format!("{whole}{part}");
     if point <= 0 {
-        return Some(format!("0.{}{all}", "0".repeat(usize::try_from(-point).ok()?)));
+        return Some(format!(
+            "0.{}{all}",
+            "0".repeat(usize::try_from(-point).ok()?)
+        ));
     }
     let point = usize::try_from(point).ok()?;
     if point >= all.len() {
@@ -191,7 +216,10 @@ impl PriceFeed for HttpFeed {
             let answer = self.call(&url).await?;
             prices.extend(asked.iter().filter_map(|asset| self.price(&answer, *asset)));
         }
-        Ok(Fetched { at: self.clock.now(), prices })
+        Ok(Fetched {
+            at: self.clock.now(),
+            prices,
+        })
     }
 
     fn source(&self) -> Source {
@@ -228,7 +256,10 @@ mod tests {
             (json!({}), None),
         ];
         for (value, expected) in table {
-            let expected = expected.map(|text| text.parse::<Price>()).filter(Result::is_ok).map(Result::unwrap);
+            let expected = expected
+                .map(|text| text.parse::<Price>())
+                .filter(Result::is_ok)
+                .map(Result::unwrap);
             assert_eq!(read(&value), expected, "{value}");
         }
     }
@@ -238,21 +269,35 @@ mod tests {
         let feed = feed("http://localhost/{assets}", "/{asset}/usd").unwrap();
         let asset: Asset = "BTC/USD".parse().unwrap();
         let answer = json!({ "BTC/USD": { "usd": 5 } });
-        assert_eq!(feed.price(&answer, asset), Some((asset, "5".parse().unwrap())));
+        assert_eq!(
+            feed.price(&answer, asset),
+            Some((asset, "5".parse().unwrap()))
+        );
     }
 
     #[test]
     fn a_long_list_is_asked_in_several_short_calls() {
         let feed = feed("coingecko", "").unwrap();
-        let assets: Vec<Asset> = (0..500).map(|n| format!("some-coin-{n:04}").parse().unwrap()).collect();
+        let assets: Vec<Asset> = (0..500)
+            .map(|n| format!("some-coin-{n:04}").parse().unwrap())
+            .collect();
         let urls = feed.urls(&assets);
         assert!(urls.len() > 1 && urls.iter().all(|(url, _)| url.len() <= URL_MAX_BYTES));
-        assert_eq!(urls.iter().map(|(_, asked)| asked.len()).sum::<usize>(), assets.len());
+        assert_eq!(
+            urls.iter().map(|(_, asked)| asked.len()).sum::<usize>(),
+            assets.len()
+        );
     }
 
     #[test]
     fn a_spec_without_its_places_is_refused() {
-        assert!(matches!(feed("http://localhost/", "/{asset}"), Err(HttpFeedError::NoAssets(_))));
-        assert!(matches!(feed("http://localhost/{assets}", "/price"), Err(HttpFeedError::NoAsset(_))));
+        assert!(matches!(
+            feed("http://localhost/", "/{asset}"),
+            Err(HttpFeedError::NoAssets(_))
+        ));
+        assert!(matches!(
+            feed("http://localhost/{assets}", "/price"),
+            Err(HttpFeedError::NoAsset(_))
+        ));
     }
 }

@@ -141,7 +141,17 @@ mod tests {
 
     #[test]
     fn what_is_no_symbol_is_refused() {
-        for text in ["", " ", "-A", ".A", "A B", "Ä", "A\0", "A$", &"A".repeat(22)] {
+        for text in [
+            "",
+            " ",
+            "-A",
+            ".A",
+            "A B",
+            "Ä",
+            "A\0",
+            "A$",
+            &"A".repeat(22),
+        ] {
             assert!(text.parse::<Asset>().is_err(), "{text:?}");
         }
         assert!("A".repeat(21).parse::<Asset>().is_ok());

@@ -27,8 +27,6 @@ impl Verdict {
 
     /// What was found: which log, position, text.
     fn findings(&self) -> impl Iterator<Item = (&'static str, u64, &str)> {
-        let of = |name, report: &'_ VerifyReport| (name, report.findings.clone());
-        let _ = of;
         let log = self
             .log
             .findings

@@ -6,7 +6,9 @@ use evenkeel_actors::ports::{Balances, VenueReport, VenueTransfer};
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::Side;
 use evenkeel_domain::rebalance::{Fill, Order};
-use evenkeel_domain::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity, TransferId};
+use evenkeel_domain::values::{
+    Amount, ArithmeticError, Asset, Percent, Price, Quantity, TransferId,
+};
 use evenkeel_events::Version;
 
 use super::record::Record;
@@ -31,18 +33,26 @@ impl Account {
     }
 
     pub(super) fn report(&self, client_order_id: &str) -> Option<VenueReport> {
-        self.newest.iter().rev().find_map(|record| record.report_of(client_order_id))
+        self.newest
+            .iter()
+            .rev()
+            .find_map(|record| record.report_of(client_order_id))
     }
 
     pub(super) fn has_transfer(&self, id: TransferId) -> bool {
-        self.newest.iter().any(|record| record.transfers(id).is_some())
+        self.newest
+            .iter()
+            .any(|record| record.transfers(id).is_some())
     }
 
     /// Adopts a line. Lines were decided on these balances, so sums fit; one that does not is
     /// left out of the balances and shows in the reconciliation.
     pub(super) fn adopt(&mut self, record: Record, version: Version) {
         if self.book(&record).is_err() {
-            tracing::error!(?record, "a line of the paper venue's books does not fit its balances");
+            tracing::error!(
+                ?record,
+                "a line of the paper venue's books does not fit its balances"
+            );
         }
         self.version = version;
         self.newest.push_back(record);
@@ -98,12 +108,19 @@ impl Account {
     fn take(&mut self, asset: Asset, quantity: Quantity) -> Result<(), ArithmeticError> {
         let left = self.holding(asset).sub(quantity)?;
         self.balances.holdings.retain(|line| line.0 != asset);
-        if left.is_zero() { Ok(()) } else { self.add(asset, left) }
+        if left.is_zero() {
+            Ok(())
+        } else {
+            self.add(asset, left)
+        }
     }
 
     fn holding(&self, asset: Asset) -> Quantity {
         let holdings = &self.balances.holdings;
-        holdings.iter().find(|line| line.0 == asset).map_or(Quantity::ZERO, |line| line.1)
+        holdings
+            .iter()
+            .find(|line| line.0 == asset)
+            .map_or(Quantity::ZERO, |line| line.1)
     }
 
     /// Whether what a transfer takes out is there.
@@ -149,7 +166,16 @@ impl Account {
             Side::Buy => notional.add(fee).map_err(overflow)? <= self.balances.cash,
             Side::Sell => quantity <= self.holding(order.asset) && fee <= notional,
         };
-        if covered { Ok(Fill { quantity, price, notional, fee }) } else { Err("the account does not cover the order") }
+        if covered {
+            Ok(Fill {
+                quantity,
+                price,
+                notional,
+                fee,
+            })
+        } else {
+            Err("the account does not cover the order")
+        }
     }
 }
 

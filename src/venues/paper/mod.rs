@@ -101,15 +101,30 @@ impl PaperVenue {
             let Some(last) = page.last() else { break };
             after = last.position;
             for recorded in &page {
-                let Some(account) = account_of(&recorded.stream) else { continue };
-                let record = Record::read(recorded)
-                    .map_err(|source| PaperError::Record { position: recorded.position, source })?;
-                accounts.entry(account).or_default().adopt(record, recorded.version);
+                let Some(account) = account_of(&recorded.stream) else {
+                    continue;
+                };
+                let record = Record::read(recorded).map_err(|source| PaperError::Record {
+                    position: recorded.position,
+                    source,
+                })?;
+                accounts
+                    .entry(account)
+                    .or_default()
+                    .adopt(record, recorded.version);
             }
         }
-        let locked = accounts.into_iter().map(|(id, account)| (id, Arc::new(Mutex::new(account))));
+        let locked = accounts
+            .into_iter()
+            .map(|(id, account)| (id, Arc::new(Mutex::new(account))));
         let accounts = std::sync::Mutex::new(locked.collect());
-        Ok(Self { log, settings, faults, clock, accounts })
+        Ok(Self {
+            log,
+            settings,
+            faults,
+            clock,
+            accounts,
+        })
     }
 
     fn account(&self, id: VenueAccount) -> Arc<Mutex<Account>> {
@@ -119,7 +134,12 @@ impl PaperVenue {
     }
 
     /// The report of an order: newest ones are in memory, older ones in the log.
-    async fn known(&self, id: VenueAccount, account: &Account, order: &str) -> Result<Option<VenueReport>, VenueError> {
+    async fn known(
+        &self,
+        id: VenueAccount,
+        account: &Account,
+        order: &str,
+    ) -> Result<Option<VenueReport>, VenueError> {
         if let Some(report) = account.report(order) {
             return Ok(Some(report));
         }
@@ -130,14 +150,22 @@ impl PaperVenue {
     }
 
     /// Searches an account's records from the newest to the oldest.
-    async fn look_up<T>(&self, id: VenueAccount, wanted: impl Fn(&Record) -> Option<T>) -> Result<Option<T>, VenueError> {
+    async fn look_up<T>(
+        &self,
+        id: VenueAccount,
+        wanted: impl Fn(&Record) -> Option<T>,
+    ) -> Result<Option<T>, VenueError> {
         let (stream, mut before) = (stream_of(id), u64::MAX);
         loop {
-            let page = self.log.read_stream(&stream, before, PAGE, Direction::Backward).await;
+            let page = self
+                .log
+                .read_stream(&stream, before, PAGE, Direction::Backward)
+                .await;
             let page = page.map_err(|error| retryable(&error.to_string()))?;
             for recorded in &page {
                 before = recorded.version;
-                let record = Record::read(recorded).map_err(|error| retryable(&error.to_string()))?;
+                let record =
+                    Record::read(recorded).map_err(|error| retryable(&error.to_string()))?;
                 if let Some(found) = wanted(&record) {
                     return Ok(Some(found));
                 }
@@ -149,18 +177,33 @@ impl PaperVenue {
     }
 
     /// Appends a record and adopts it. What an append that failed did nobody knows.
-    async fn book(&self, id: VenueAccount, account: &mut Account, record: Record) -> Result<(), VenueError> {
+    async fn book(
+        &self,
+        id: VenueAccount,
+        account: &mut Account,
+        record: Record,
+    ) -> Result<(), VenueError> {
         let append = record.append(stream_of(id), account.version, self.clock.now());
         let append = append.map_err(|error| retryable(&error.to_string()))?;
-        let appended = self.log.append(vec![append]).await.map_err(|error| VenueError::Unknown(reason(&error.to_string())))?;
-        account.adopt(record, appended.versions.first().copied().unwrap_or_default());
+        let appended = self
+            .log
+            .append(vec![append])
+            .await
+            .map_err(|error| VenueError::Unknown(reason(&error.to_string())))?;
+        account.adopt(
+            record,
+            appended.versions.first().copied().unwrap_or_default(),
+        );
         Ok(())
     }
 
     async fn carry_out(&self, order: &VenueOrder, refuse: bool) -> Result<VenueReport, VenueError> {
         let account = self.account(order.account);
         let mut account = account.lock().await;
-        if let Some(report) = self.known(order.account, &account, &order.client_order_id).await? {
+        if let Some(report) = self
+            .known(order.account, &account, &order.client_order_id)
+            .await?
+        {
             return Ok(report);
         }
         let report = if refuse {
@@ -183,7 +226,9 @@ impl Venue for PaperVenue {
             Fault::ErrorBefore => Err(retryable("an error before acting, on demand")),
             Fault::ErrorAfter => {
                 self.carry_out(order, false).await?;
-                Err(VenueError::Unknown(reason("an error after acting, on demand")))
+                Err(VenueError::Unknown(reason(
+                    "an error after acting, on demand",
+                )))
             }
             Fault::NeverAnswers => {
                 self.carry_out(order, false).await?;
@@ -192,7 +237,11 @@ impl Venue for PaperVenue {
         }
     }
 
-    async fn find(&self, account: VenueAccount, client_order_id: &str) -> Result<Option<VenueReport>, VenueError> {
+    async fn find(
+        &self,
+        account: VenueAccount,
+        client_order_id: &str,
+    ) -> Result<Option<VenueReport>, VenueError> {
         let id = account;
         let account = self.account(id);
         let account = account.lock().await;
@@ -204,14 +253,25 @@ impl Venue for PaperVenue {
         let mut account = account.lock().await;
         let id = transfer.transfer_id;
         let known = account.has_transfer(id)
-            || (!account.remembers_all() && self.look_up(transfer.account, |record| record.transfers(id)).await?.is_some());
+            || (!account.remembers_all()
+                && self
+                    .look_up(transfer.account, |record| record.transfers(id))
+                    .await?
+                    .is_some());
         if known {
             return Ok(());
         }
         if !account.covers(transfer) {
-            return Err(VenueError::Refused(reason("the account does not hold what is to go out")));
+            return Err(VenueError::Refused(reason(
+                "the account does not hold what is to go out",
+            )));
         }
-        self.book(transfer.account, &mut account, Record::of_transfer(transfer)).await
+        self.book(
+            transfer.account,
+            &mut account,
+            Record::of_transfer(transfer),
+        )
+        .await
     }
 
     async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError> {
@@ -221,20 +281,35 @@ impl Venue for PaperVenue {
     }
 
     fn rules(&self, _: Asset) -> InstrumentRules {
-        let PaperSettings { slippage, fee, lot_step, min_notional } = self.settings;
-        InstrumentRules { lot_step, min_notional, fee, slippage }
+        let PaperSettings {
+            slippage,
+            fee,
+            lot_step,
+            min_notional,
+        } = self.settings;
+        InstrumentRules {
+            lot_step,
+            min_notional,
+            fee,
+            slippage,
+        }
     }
 }
 
 /// The stream of an account: its index's id, under a name of the venue's own.
 fn stream_of(account: VenueAccount) -> StreamId {
-    #[expect(clippy::expect_used, reason = "`acct_` and 32 hex digits are a stream name")]
+    #[expect(
+        clippy::expect_used,
+        reason = "`acct_` and 32 hex digits are a stream name"
+    )]
     StreamId::new(format!("acct_{:032x}", account.0.as_u128())).expect("a stream name")
 }
 
 fn account_of(stream: &StreamId) -> Option<VenueAccount> {
     let digits = stream.as_str().strip_prefix("acct_")?;
-    u128::from_str_radix(digits, 16).ok().map(|bits| VenueAccount(IndexId::from_u128(bits)))
+    u128::from_str_radix(digits, 16)
+        .ok()
+        .map(|bits| VenueAccount(IndexId::from_u128(bits)))
 }
 
 /// A reason, cut to the length that one may have.

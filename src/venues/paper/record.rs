@@ -55,37 +55,69 @@ impl Record {
         match report {
             VenueReport::Filled(fill) => {
                 let (asset, side) = (order.order.asset, order.order.side);
-                Self::Filled(Filled { client_order_id, asset, side, fill: *fill })
+                Self::Filled(Filled {
+                    client_order_id,
+                    asset,
+                    side,
+                    fill: *fill,
+                })
             }
-            VenueReport::Refused(reason) => Self::Refused(Refused { client_order_id, reason: reason.clone() }),
+            VenueReport::Refused(reason) => Self::Refused(Refused {
+                client_order_id,
+                reason: reason.clone(),
+            }),
             // The paper venue closes every order at once.
-            VenueReport::Open => Self::Refused(Refused { client_order_id, reason: Reason::default() }),
+            VenueReport::Open => Self::Refused(Refused {
+                client_order_id,
+                reason: Reason::default(),
+            }),
         }
     }
 
     pub(super) fn of_transfer(transfer: &VenueTransfer) -> Self {
-        let VenueTransfer { transfer_id, funds, incoming, .. } = *transfer;
-        Self::Transferred(Transferred { transfer_id, funds, incoming })
+        let VenueTransfer {
+            transfer_id,
+            funds,
+            incoming,
+            ..
+        } = *transfer;
+        Self::Transferred(Transferred {
+            transfer_id,
+            funds,
+            incoming,
+        })
     }
 
     /// The client order id and the report, for a line about an order.
     pub(super) fn order(&self) -> Option<(&str, VenueReport)> {
         match self {
             Self::Transferred(_) => None,
-            Self::Filled(filled) => Some((&filled.client_order_id, VenueReport::Filled(filled.fill))),
-            Self::Refused(refused) => Some((&refused.client_order_id, VenueReport::Refused(refused.reason.clone()))),
+            Self::Filled(filled) => {
+                Some((&filled.client_order_id, VenueReport::Filled(filled.fill)))
+            }
+            Self::Refused(refused) => Some((
+                &refused.client_order_id,
+                VenueReport::Refused(refused.reason.clone()),
+            )),
         }
     }
 
     pub(super) fn report_of(&self, client_order_id: &str) -> Option<VenueReport> {
-        self.order().filter(|(id, _)| *id == client_order_id).map(|(_, report)| report)
+        self.order()
+            .filter(|(id, _)| *id == client_order_id)
+            .map(|(_, report)| report)
     }
 
     pub(super) fn transfers(&self, id: TransferId) -> Option<()> {
         matches!(self, Self::Transferred(line) if line.transfer_id == id).then_some(())
     }
 
-    pub(super) fn append(&self, stream: StreamId, expected: Version, now: Timestamp) -> Result<StreamAppend, CodecError> {
+    pub(super) fn append(
+        &self,
+        stream: StreamId,
+        expected: Version,
+        now: Timestamp,
+    ) -> Result<StreamAppend, CodecError> {
         let (event_type, payload) = match self {
             Self::Transferred(line) => (TRANSFERRED, codec::encode(line)?),
             Self::Filled(line) => (FILLED, codec::encode(line)?),
@@ -97,8 +129,17 @@ impl Record {
             cause: Causation::default(),
             recorded_at_us: now.as_micros(),
         };
-        let event = NewEvent { event_type, payload_version: VERSION, payload: Bytes::from(payload), metadata };
-        Ok(StreamAppend { stream, expected: Expected::Exact(expected), events: vec![event] })
+        let event = NewEvent {
+            event_type,
+            payload_version: VERSION,
+            payload: Bytes::from(payload),
+            metadata,
+        };
+        Ok(StreamAppend {
+            stream,
+            expected: Expected::Exact(expected),
+            events: vec![event],
+        })
     }
 
     pub(super) fn read(recorded: &Recorded) -> Result<Self, CodecError> {
@@ -107,7 +148,9 @@ impl Record {
             (TRANSFERRED, VERSION) => codec::decode(payload).map(Self::Transferred),
             (FILLED, VERSION) => codec::decode(payload).map(Self::Filled),
             (REFUSED, VERSION) => codec::decode(payload).map(Self::Refused),
-            (other, version) => Err(CodecError::Decode(format!("{other} v{version} is unknown here; a newer evenkeel wrote it"))),
+            (other, version) => Err(CodecError::Decode(format!(
+                "{other} v{version} is unknown here; a newer evenkeel wrote it"
+            ))),
         }
     }
 }

@@ -1,0 +1,215 @@
+//! The HTTP client of webhooks: one signed POST, bounded in time and in what it reads.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use evenkeel_actors::ports::{Clock, UrlRefused, WebhookRequest, WebhookTransport};
+use evenkeel_domain::values::{Span, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{AttemptResult, Reason};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, redirect};
+
+use super::policy::{AddressPolicy, PolicyError};
+use super::secrets::SecretKeeper;
+use super::signature;
+use crate::tls;
+
+/// Longest attempt, from connecting to the last byte of the answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is read of an answer: it is only looked at to free the connection for the next one.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// Idle connections kept per receiver: as many as one subscription has attempts in flight.
+const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[error("the webhook client cannot be made: {0}")]
+pub struct TransportError(String);
+
+/// Sends signed messages over HTTP.
+pub struct HttpTransport {
+    client: Client,
+    policy: Arc<AddressPolicy>,
+    secrets: SecretKeeper,
+    wall_clock: Arc<dyn Clock>,
+    timeout: Duration,
+}
+
+impl HttpTransport {
+    /// A transport. Its clock is the wall's: receivers compare the time of a message with theirs.
+    pub fn new(
+        policy: AddressPolicy,
+        secrets: SecretKeeper,
+        wall_clock: Arc<dyn Clock>,
+    ) -> Result<Self, TransportError> {
+        tls::install_provider();
+        let policy = Arc::new(policy);
+        let client = Client::builder()
+            .dns_resolver(PolicedResolver(Arc::clone(&policy)))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let client = client.map_err(|error| TransportError(error.to_string()))?;
+        Ok(Self {
+            client,
+            policy,
+            secrets,
+            wall_clock,
+            timeout: ATTEMPT_TIMEOUT,
+        })
+    }
+
+    /// The same with another limit on the length of an attempt.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn attempt(&self, request: &WebhookRequest) -> Result<Response, String> {
+        // Names are checked again when they are resolved for dialling, literals only here.
+        self.policy
+            .check_text(&request.url)
+            .map_err(|error| error.to_string())?;
+        let timestamp = self.wall_clock.now().as_secs();
+        let post = self
+            .client
+            .post(&request.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", &request.message_id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", self.signatures(request, timestamp)?)
+            .header("x-webhook-event", &request.event_type)
+            .body(request.body.clone());
+        let mut answer = post.send().await.map_err(|error| told(&error))?;
+        let mut read = 0;
+        while read <= ANSWER_MAX_BYTES {
+            match answer.chunk().await.map_err(|error| told(&error))? {
+                Some(chunk) => read += chunk.len(),
+                None => break,
+            }
+        }
+        Ok(answer)
+    }
+
+    fn signatures(&self, request: &WebhookRequest, timestamp: i64) -> Result<String, String> {
+        let sign = |generation: &u32| {
+            let secret = self.secrets.secret(request.webhook_id, *generation);
+            signature::sign(&secret, &request.message_id, timestamp, &request.body)
+        };
+        let signatures: Result<Vec<String>, _> = request.generations.iter().map(sign).collect();
+        signatures
+            .map(|all| all.join(" "))
+            .map_err(|error| error.to_string())
+    }
+
+    fn judge(&self, answer: &Response) -> AttemptResult {
+        let status = answer.status();
+        if status.is_success() {
+            return AttemptResult::Success {
+                status: status.as_u16(),
+            };
+        }
+        let why = if status.is_redirection() {
+            "redirects are not followed"
+        } else {
+            "the receiver did not take it"
+        };
+        AttemptResult::Failure {
+            status: Some(status.as_u16()),
+            reason: reason(&format!("{why}: status {status}")),
+            retry_after: retry_after(answer.headers(), self.wall_clock.now()),
+        }
+    }
+}
+
+#[async_trait]
+impl WebhookTransport for HttpTransport {
+    async fn send(&self, request: &WebhookRequest) -> AttemptResult {
+        let failed = |text: &str| AttemptResult::Failure {
+            status: None,
+            reason: reason(text),
+            retry_after: None,
+        };
+        match tokio::time::timeout(self.timeout, self.attempt(request)).await {
+            Ok(Ok(answer)) => self.judge(&answer),
+            Ok(Err(why)) => failed(&why),
+            Err(_) => failed(&format!("no complete answer within {:?}", self.timeout)),
+        }
+    }
+
+    async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
+        self.policy
+            .check_url(url)
+            .await
+            .map_err(|error| UrlRefused(error.to_string()))
+    }
+
+    fn secret(&self, webhook_id: WebhookId, generation: u32) -> String {
+        self.secrets.secret(webhook_id, generation)
+    }
+}
+
+/// Resolves names for dialling and lets none through that leads to a forbidden address.
+struct PolicedResolver(Arc<AddressPolicy>);
+
+impl Resolve for PolicedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = Arc::clone(&self.0);
+        Box::pin(async move {
+            // The port is the connector's to set.
+            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let resolved: Vec<SocketAddr> = resolved
+                .map_err(|_| PolicyError::Resolve(name.as_str().to_owned()))?
+                .collect();
+            let addresses: Vec<IpAddr> = resolved.iter().map(SocketAddr::ip).collect();
+            for address in addresses {
+                policy.check_address(address)?;
+            }
+            let addresses: Addrs = Box::new(resolved.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// What went wrong, from the innermost cause, without the URL: it may hold a secret.
+fn told(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let kind = if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the exchange failed"
+    };
+    format!("{kind}: {cause}")
+}
+
+/// `Retry-After` in both of its forms: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Span> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Span::from_secs(seconds));
+    }
+    let date = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(Timestamp::from_micros(date.timestamp_micros()).since(now))
+}
+
+/// A reason, cut to the length that one may have.
+fn reason(text: &str) -> Reason {
+    let cut: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    Reason::optional(&cut).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;
