@@ -8,9 +8,9 @@ use crate::envelope::Recorded;
 use crate::frame::{Frame, FrameError};
 use crate::log::Position;
 
-/// Bytes of frames and their decoded events that are kept: a minute of a busy log, and the
-/// streams that were read last.
-const CACHE_MAX_BYTES: usize = 16 << 20;
+/// Bytes of frames and their decoded events that are kept: the last seconds of a busy log,
+/// and the streams that were read last.
+const CACHE_MAX_BYTES: usize = 4 << 20;
 
 /// A verified frame and, once somebody asked, its events.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::{PaperSettings, reason};
 
 /// Lines that an account keeps in memory; older ones are looked up in the log. A saga asks for
 /// the order that it sent last, so the newest few suffice.
-const REMEMBERED_MAX: usize = 32;
+const REMEMBERED_MAX: usize = 8;
 
 /// An account.
 #[derive(Debug, Default)]
