@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Asset, Percent, Price, Span, Timestamp};
 
-/// Prices in one event: 1,000 of them stay under 48 KiB encoded.
-pub const PRICES_PER_EVENT_MAX: usize = 1_000;
+/// Prices in one event: 500 of them stay under 20 KiB encoded.
+pub const PRICES_PER_EVENT_MAX: usize = 500;
 
 /// Prices as they come from a feed or a push.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Largest payload in bytes: a rebalance event with 200 lines is under 4 KiB, so 64 KiB
-/// leaves room, and a frame of several payloads stays under sled's blob threshold.
-pub const PAYLOAD_MAX_BYTES: usize = 64 * 1024;
+/// Largest payload in bytes: a rebalance of 200 lines takes about 21 KiB, and a payload with its
+/// envelope fits into one frame.
+pub const PAYLOAD_MAX_BYTES: usize = 26 * 1024;
 
 /// Bytes that are not what the codec writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

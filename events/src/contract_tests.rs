@@ -137,7 +137,8 @@ async fn a_batch_over_several_streams_is_all_or_nothing(log: Log) {
 async fn what_can_never_be_stored_is_invalid(log: Log) {
     let large = "x".repeat(crate::codec::PAYLOAD_MAX_BYTES + 1);
     let page = "x".repeat(crate::codec::PAYLOAD_MAX_BYTES);
-    let many: Vec<&str> = (0..70).map(|_| page.as_str()).collect();
+    let over = crate::admission::APPEND_MAX_BYTES / page.len() + 1;
+    let many: Vec<&str> = (0..over).map(|_| page.as_str()).collect();
     let batches = [
         vec![],
         vec![to("a", Expected::Any, &[])],
@@ -156,7 +157,7 @@ async fn what_can_never_be_stored_is_invalid(log: Log) {
 }
 
 async fn an_append_of_many_frames_is_read_back_whole(log: Log) {
-    let page = "x".repeat(50_000);
+    let page = "x".repeat(crate::codec::PAYLOAD_MAX_BYTES - 1_000);
     let pages: Vec<&str> = (0..40).map(|_| page.as_str()).collect();
     let appended = log
         .append(vec![to("a", Expected::Exact(0), &pages)])

@@ -29,10 +29,10 @@ pub(crate) const FRAME_MAGIC: [u8; 8] = *b"\xE7KEELFR\x01";
 /// The format this program writes.
 pub const FRAME_FORMAT: u16 = 1;
 
-/// Largest frame in bytes. sled moves values (and leaves of 16 items) over a quarter of its
-/// 8 MiB segment to blob files that are never synced: 16 × 96 KiB stays below 2 MiB. A largest
-/// payload (64 KiB) with its envelope fits in one frame.
-pub const FRAME_MAX_BYTES: usize = 96 * 1024;
+/// Largest frame in bytes. sled moves values (and leaves of up to 17 items) over a quarter of its
+/// 2 MiB segment to blob files that are never synced: 17 × 28 KiB stays below 512 KiB. A largest
+/// payload (26 KiB) with its envelope fits in one frame.
+pub const FRAME_MAX_BYTES: usize = 28 * 1024;
 
 /// Bytes before the body.
 pub(crate) const HEADER_BYTES: usize = 60;

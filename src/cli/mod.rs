@@ -122,6 +122,9 @@ impl CliError {
     }
 }
 
+/// Threads for blocking reads of the log: more would wait for the same disk and cost memory.
+const BLOCKING_THREADS_MAX: usize = 8;
+
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
@@ -141,6 +144,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(CliError::failed)?;
     runtime.block_on(dispatch(cli.command, config))

@@ -10,7 +10,7 @@ use crate::log::Position;
 
 /// Bytes of frames and their decoded events that are kept: the last seconds of a busy log,
 /// and the streams that were read last.
-const CACHE_MAX_BYTES: usize = 4 << 20;
+const CACHE_MAX_BYTES: usize = 2 << 20;
 
 /// A verified frame and, once somebody asked, its events.
 #[derive(Debug)]

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use crate::frame::Frame;
 use crate::log::Position;
 
-/// With 8 MiB segments no value and no leaf reaches a quarter of one, past which sled moves it
-/// to a blob file that is never synced.
-const SLED_SEGMENT_BYTES: usize = 8 << 20;
+/// With 2 MiB segments no value and no leaf reaches a quarter of one, past which sled moves it
+/// to a blob file that is never synced. sled keeps a few buffers of this size in memory, so
+/// larger ones cost an idle server tens of megabytes.
+const SLED_SEGMENT_BYTES: usize = 2 << 20;
 
 /// sled's cache: a few leaves. Recent frames have a cache of their own, verified and decoded.
 const SLED_CACHE_BYTES: u64 = 2 << 20;

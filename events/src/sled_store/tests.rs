@@ -180,9 +180,9 @@ async fn many_writers_share_commits_and_a_lone_one_waits_for_nobody() {
 async fn large_commits_stay_out_of_sleds_blob_files() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
-    let page = "x".repeat(60_000);
+    let page = "x".repeat(crate::codec::PAYLOAD_MAX_BYTES - 1_000);
     for _ in 0..8 {
-        let pages: Vec<&str> = (0..60).map(|_| page.as_str()).collect();
+        let pages: Vec<&str> = (0..150).map(|_| page.as_str()).collect();
         log.append(vec![to("a", Expected::Any, &pages)])
             .await
             .unwrap();
