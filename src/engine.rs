@@ -208,9 +208,9 @@ impl Builder {
             venues: self.venues,
             transport,
         };
-        let engine = evenkeel_actors::Engine::start(ports, self.settings).await?;
+        let actors = evenkeel_actors::Engine::start(ports, self.settings).await?;
         Ok(Engine {
-            engine,
+            actors,
             log,
             snapshots,
             paper_log,
@@ -284,7 +284,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 /// An open engine. Commands and queries are those of [`evenkeel_actors::Engine`].
 pub struct Engine {
-    engine: evenkeel_actors::Engine,
+    actors: evenkeel_actors::Engine,
     log: Arc<dyn EventLog>,
     snapshots: Arc<dyn SnapshotStore>,
     paper_log: Option<Arc<dyn EventLog>>,
@@ -296,7 +296,7 @@ impl Deref for Engine {
     type Target = evenkeel_actors::Engine;
 
     fn deref(&self) -> &evenkeel_actors::Engine {
-        &self.engine
+        &self.actors
     }
 }
 
@@ -323,7 +323,7 @@ impl Engine {
 
     /// Stops orderly, then closes the stores: the log is sealed.
     pub async fn close(self) -> Result<(), OpenError> {
-        self.engine.stop().await;
+        self.actors.stop().await;
         self.snapshots.close().await?;
         if let Some(paper_log) = &self.paper_log {
             paper_log.close().await?;

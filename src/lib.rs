@@ -1,5 +1,7 @@
 //! evenkeel keeps index portfolios on target. This crate is the binary and the library for embedding.
 
+pub mod admin;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod demo;

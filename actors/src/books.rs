@@ -79,16 +79,16 @@ impl Books {
         self.position = recorded.position;
         match &event {
             Event::Index(event) => fold(&mut self.indexes, stream, |state| {
-                index::apply(state, event)
+                index::apply(state, event);
             }),
             Event::Rebalance(event) => fold(&mut self.indexes, stream, |state| {
-                index::apply_rebalance(state, event)
+                index::apply_rebalance(state, event);
             }),
             Event::Webhook(event) => fold(&mut self.webhooks, stream, |state| {
-                webhook::apply(state, event)
+                webhook::apply(state, event);
             }),
             Event::Access(event) => fold(&mut self.owners, stream, |state| {
-                access::apply(state, event)
+                access::apply(state, event);
             }),
             Event::Market(event) => self.market.apply(event),
             Event::Job(event) => {

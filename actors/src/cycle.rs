@@ -113,6 +113,10 @@ impl Cycle {
 
 /// What a check found, for the summary.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent counters of one check, not a state"
+)]
 pub(crate) struct CheckNote {
     pub(crate) watched: bool,
     pub(crate) drifted: bool,

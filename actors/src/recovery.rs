@@ -91,10 +91,10 @@ fn adopt_index(shell: &Shell, id: IndexId, event: &IndexEvent) {
     };
     match event {
         IndexEvent::Updated(updated) => {
-            *entry = Entry::new(entry.owner, &updated.definition, entry.status)
+            *entry = Entry::new(entry.owner, &updated.definition, entry.status);
         }
         IndexEvent::Deposited(_) if entry.status == Status::Pending => {
-            entry.status = Status::Active
+            entry.status = Status::Active;
         }
         IndexEvent::Paused(_) => entry.status = Status::Paused,
         IndexEvent::Resumed(_) => entry.status = Status::Active,

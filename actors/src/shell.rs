@@ -5,16 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use evenkeel_domain::index::Index;
 use evenkeel_domain::market::PriceSnapshot;
-use evenkeel_domain::values::{Asset, EventKey, OwnerId, Timestamp};
+use evenkeel_domain::values::{Asset, EventKey, Timestamp};
 use evenkeel_events::Position;
 use evenkeel_snapshots::SnapshotStore;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::AccessBook;
 use crate::directory::{Directory, Universe, WebhookBook};
-use crate::engine::{Caller, Settings};
+use crate::engine::Settings;
 use crate::ids::Ids;
-use crate::journal::{Journal, Origin};
+use crate::journal::Journal;
 use crate::market::MarketMsg;
 use crate::ports::{Clock, PriceFeed, Venue, WebhookTransport};
 use crate::root::Handles;
@@ -52,15 +52,6 @@ impl Shell {
 
     pub(crate) fn new_key(&self) -> EventKey {
         EventKey::from_u128(self.ids.next())
-    }
-
-    /// The origin of a change that a caller makes to an owner's data.
-    pub(crate) fn origin(&self, caller: &Caller, owner: Option<OwnerId>) -> Origin {
-        let by = match caller.token {
-            Some(token) => token.to_string(),
-            None => caller.owner.to_string(),
-        };
-        Origin::new(owner, &by, caller.request)
     }
 
     pub(crate) fn latest_prices(&self) -> Arc<PriceSnapshot> {

@@ -7,7 +7,7 @@
     reason = "a failed expectation ends the test"
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -86,7 +86,7 @@ pub(crate) struct TestVenue {
     pub(crate) sent: Mutex<Vec<String>>,
     pub(crate) script: Mutex<Vec<Fault>>,
     accounts: Mutex<HashMap<VenueAccount, Balances>>,
-    transfers: Mutex<HashMap<TransferId, ()>>,
+    transfers: Mutex<HashSet<TransferId>>,
 }
 
 impl TestVenue {
@@ -104,7 +104,7 @@ impl TestVenue {
                 balances.cash = balances.cash.sub(notional).unwrap();
                 match held {
                     Some(at) => {
-                        balances.holdings[at].1 = balances.holdings[at].1.add(quantity).unwrap()
+                        balances.holdings[at].1 = balances.holdings[at].1.add(quantity).unwrap();
                     }
                     None => balances.holdings.push((order.order.asset, quantity)),
                 }
@@ -174,13 +174,7 @@ impl Venue for TestVenue {
     }
 
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
-        if self
-            .transfers
-            .lock()
-            .unwrap()
-            .insert(transfer.transfer_id, ())
-            .is_some()
-        {
+        if !self.transfers.lock().unwrap().insert(transfer.transfer_id) {
             return Ok(());
         }
         let mut accounts = self.accounts.lock().unwrap();
@@ -439,10 +433,10 @@ impl Drive for Engine {
     async fn at_rest(&self, caller: &Caller, id: IndexId) -> IndexView {
         let mut positions = self.watch();
         loop {
-            if let Ok(view) = self.index(caller, id).await {
-                if view.index.rebalance.is_none() {
-                    return view;
-                }
+            if let Ok(view) = self.index(caller, id).await
+                && view.index.rebalance.is_none()
+            {
+                return view;
             }
             positions.changed().await.unwrap();
         }

@@ -51,6 +51,13 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
+impl Head {
+    /// The hash in hexadecimal.
+    pub fn hash_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.hash).to_hex().to_string()
+    }
+}
+
 /// Which way to read a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {

@@ -47,7 +47,7 @@ pub(crate) fn feed(config: &Config) -> Result<Option<Arc<dyn PriceFeed>>, CliErr
         }
         PriceSource::Http(url) => {
             let mut spec = HttpFeedSpec::named(url, &config.http.pointer);
-            spec.header = config.http.header.clone();
+            spec.header.clone_from(&config.http.header);
             Some(Arc::new(
                 HttpFeed::new(spec, Arc::new(SystemClock)).map_err(CliError::failed)?,
             ))

@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 use super::{CliError, Overrides, compose, print, serve};
 use crate::config::{Config, keys};
 use crate::demo::Demo;
-use crate::engine::DataDirectory;
 use crate::http::{self, Api};
 use crate::time::SystemClock;
 
@@ -44,17 +43,13 @@ pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
     let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone())
         .await
         .map_err(CliError::failed)?;
-    let token = serve::first_admin_token(demo.engine(), &data).await?;
     let server = start_server(&demo, &config, &args).await?;
-    let known =
-        token.or_else(|| std::fs::read_to_string(DataDirectory::new(&data).admin_token()).ok());
     eprintln!("data   {}", data.display());
     eprintln!("url    http://{}", server.address);
+    let token = demo.admin_token();
     eprintln!(
         "token  {}",
-        known
-            .as_deref()
-            .map_or("(made at an earlier start)", str::trim)
+        token.as_deref().unwrap_or("(admin.token is gone)")
     );
     let played = demo.play(args.cycles, serve::stop_asked()).await;
     server.stop().await;

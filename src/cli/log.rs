@@ -4,8 +4,6 @@ mod replay;
 mod tail;
 mod verify;
 
-pub(crate) use verify::verify_data;
-
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -21,8 +21,6 @@ pub mod listen;
 pub mod log;
 pub mod serve;
 
-pub(crate) use log::verify_data;
-
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;

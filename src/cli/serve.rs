@@ -1,14 +1,12 @@
 //! `evenkeel serve`: the server.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::{CliError, Overrides, compose};
+use crate::admin;
 use crate::config::{Config, keys};
 use crate::engine::{DataDirectory, Engine};
 use crate::http::{self, Api};
@@ -48,7 +46,10 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
         CliError::Failed(format!("cannot listen on {}: {error}", config.listen))
     })?;
     let engine = open(&config).await?;
-    if let Some(token) = first_admin_token(&engine, &config.data).await? {
+    if let Some(token) = admin::first_token(&engine, &DataDirectory::new(&config.data))
+        .await
+        .map_err(CliError::failed)?
+    {
         println!("admin token: {token}");
     }
     println!("listening on http://{}", listener.local_addr());
@@ -79,40 +80,6 @@ async fn open(config: &Config) -> Result<Engine, CliError> {
         None => builder,
     };
     builder.open().await.map_err(CliError::failed)
-}
-
-/// At the first start an admin token is made; it is written before it counts, so that a crash
-/// in between leaves a file that is written anew and never a token that nobody knows.
-pub(crate) async fn first_admin_token(
-    engine: &Engine,
-    data: &Path,
-) -> Result<Option<String>, CliError> {
-    if !engine.owners().is_empty() {
-        return Ok(None);
-    }
-    let (token, hash) = http::new_token(&**engine.entropy());
-    let path = DataDirectory::new(data).admin_token();
-    write_secret(&path, &token)
-        .map_err(|error| CliError::Failed(format!("cannot write {}: {error}", path.display())))?;
-    engine.bootstrap(hash).await.map_err(CliError::failed)?;
-    Ok(Some(token))
-}
-
-/// A file that only its owner may read, on disk when this returns.
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // An older file may have other rights; rights are given when a file is made.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()
 }
 
 /// Resolves on SIGTERM and on Ctrl-C.

@@ -62,13 +62,12 @@ async fn owner(engine: &Engine, sample: &Sample) -> Result<Caller, DemoError> {
         .owners()
         .into_iter()
         .find(|owner| owner.name.as_str() == sample.owner);
-    let owner = match known {
-        Some(owner) => owner.owner,
-        None => {
-            let operator = caller(engine, OwnerId::from_u128(0));
-            let name = Name::required(sample.owner).unwrap_or_default();
-            engine.create_owner(&operator, name).await?.owner
-        }
+    let owner = if let Some(owner) = known {
+        owner.owner
+    } else {
+        let operator = caller(engine, OwnerId::from_u128(0));
+        let name = Name::required(sample.owner).unwrap_or_default();
+        engine.create_owner(&operator, name).await?.owner
     };
     Ok(caller(engine, owner))
 }

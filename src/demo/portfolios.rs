@@ -210,9 +210,8 @@ mod tests {
         let mut methods = Vec::new();
         for portfolio in SAMPLES.iter().flat_map(|sample| sample.indexes) {
             let definition = portfolio.definition("10".parse().unwrap_or_default());
-            let Ok(definition) = definition else {
-                panic!("{}: {definition:?}", portfolio.name)
-            };
+            assert!(definition.is_ok(), "{}: {definition:?}", portfolio.name);
+            let definition = definition.unwrap_or_else(|_| unreachable!());
             assert_eq!(definition.constituents.len(), portfolio.lines.len());
             assert!(!methods.contains(&(definition.name.as_str().to_owned())));
             methods.push(definition.name.as_str().to_owned());

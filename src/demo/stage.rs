@@ -11,7 +11,8 @@ use evenkeel_domain::values::{Span, Timestamp};
 use super::books::{self, Booked};
 use super::progress::Progress;
 use super::summary::Summary;
-use crate::cli::verify_data;
+use crate::admin::{self, AdminError};
+use crate::audit::{AuditError, verify_data};
 use crate::engine::{Builder, DataDirectory, Engine, OpenError};
 use crate::feeds::csv::{CsvFeed, Pacing};
 use crate::time::{ReplayClock, SystemClock};
@@ -28,7 +29,7 @@ const SCHEDULE: &str = "0 21 * * *";
 const MAX_AGE: Span = Span::from_hours(24 * 5);
 
 /// Longest wait for a cycle, its rebalances, or the last deliveries, in real time.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_mins(2);
 
 /// Between cycles when nobody said how many: slow enough to watch.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -51,6 +52,12 @@ pub enum DemoError {
     /// Something did not come to an end.
     #[error("{0} did not end within {WAIT_MAX:?}")]
     Stalled(&'static str),
+    /// The admin token.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The log cannot be verified.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Log(String),
@@ -64,6 +71,7 @@ pub struct Demo {
     clock: Arc<ReplayClock>,
     receiver: Receiver,
     booked: Booked,
+    admin_token: Option<String>,
     cycles: u64,
 }
 
@@ -109,6 +117,7 @@ impl Demo {
             .webhook_policy(loopback)
             .open()
             .await?;
+        let admin_token = admin::first_token(&engine, &data).await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let receiver = Receiver::start(address, Arc::new(SystemClock))
             .await
@@ -121,6 +130,7 @@ impl Demo {
             clock,
             receiver,
             booked,
+            admin_token,
             cycles: 0,
         })
     }
@@ -130,10 +140,17 @@ impl Demo {
         &self.engine
     }
 
+    /// The admin token: just made, or read from where the first start wrote it.
+    pub fn admin_token(&self) -> Option<String> {
+        let written = || std::fs::read_to_string(self.data.admin_token()).ok();
+        let token = self.admin_token.clone().or_else(written)?;
+        Some(token.trim().to_owned())
+    }
+
     /// Plays the next trading day; false when there is none left.
     pub async fn cycle(&mut self) -> Result<bool, DemoError> {
         let before = self.engine.status().cycles;
-        let Some(close) = self.day()? else {
+        let Some(close) = self.day() else {
             return Ok(false);
         };
         self.clock.advance_to(close);
@@ -150,11 +167,11 @@ impl Demo {
     }
 
     /// The close of the next day: the first call shows the row that the feed stands on.
-    fn day(&self) -> Result<Option<Timestamp>, DemoError> {
+    fn day(&self) -> Option<Timestamp> {
         if self.cycles == 0 {
-            return Ok(Some(self.feed.now_at()));
+            return Some(self.feed.now_at());
         }
-        Ok(self.feed.advance())
+        self.feed.advance()
     }
 
     /// Waits until something holds; looks again whenever the log grows.
@@ -217,7 +234,7 @@ impl Demo {
         let received = self.receiver.tally();
         self.engine.close().await?;
         self.receiver.stop().await;
-        let verdict = verify_data(&self.data).map_err(|error| DemoError::Log(error.to_string()))?;
+        let verdict = verify_data(&self.data)?;
         let replay_matches = live
             .iter()
             .all(|index| verdict.books.indexes.get(&index.index_id) == Some(index));

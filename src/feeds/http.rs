@@ -257,7 +257,7 @@ mod tests {
         ];
         for (value, expected) in table {
             let expected = expected
-                .map(|text| text.parse::<Price>())
+                .map(str::parse::<Price>)
                 .filter(Result::is_ok)
                 .map(Result::unwrap);
             assert_eq!(read(&value), expected, "{value}");

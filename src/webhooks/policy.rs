@@ -10,7 +10,7 @@ use url::{Host, Url};
 /// private, shared, loopback, link-local (with the metadata addresses of clouds), protocol
 /// assignments, documentation, relay, benchmarking, multicast, reserved, broadcast.
 const FORBIDDEN_V4: [(Ipv4Addr, u8); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -164,7 +164,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
     address.octets()[0] >= FORBIDDEN_V4_FROM || FORBIDDEN_V4.into_iter().any(inside)
 }
 
-/// Only 2000::/3 is public, and of it not: Teredo and other assignments, documentation, 6to4.
+/// Only `2000::/3` is public, and of it not: Teredo and other assignments, documentation, 6to4.
 fn is_special_v6(address: Ipv6Addr) -> bool {
     let s = address.segments();
     let global_unicast = s[0] & 0xe000 == 0x2000;
@@ -189,12 +189,12 @@ fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] if high != 0 => Some(of(high, low)),
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => {
-            Some(of(high, low))
-        }
-        [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => Some(of(high, low)),
-        [0x2002, high, low, ..] => Some(of(high, low)),
+        // `::` and `::1` are IPv6's own, not IPv4 in disguise.
+        [0, 0, 0, 0, 0, 0, 0, _] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x0064, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(of(high, low)),
         [0x2001, 0, _, _, _, _, high, low] => Some(of(!high, !low)),
         _ => None,
     }

@@ -15,6 +15,8 @@ use evenkeel_domain::values::{
 };
 use evenkeel_domain::webhook::{AttemptFailed, Delivered, DeliveryFailed, Webhook};
 
+use crate::journal::Origin;
+
 /// Who asks, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -29,6 +31,15 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The origin of a change that a caller makes to an owner's data.
+    pub(crate) fn origin(&self, owner: Option<OwnerId>) -> Origin {
+        let by = match self.token {
+            Some(token) => token.to_string(),
+            None => self.owner.to_string(),
+        };
+        Origin::new(owner, &by, self.request)
+    }
+
     /// Whether the caller may see and do everything.
     pub fn is_admin(&self) -> bool {
         self.scopes.contains(&Scope::Admin)

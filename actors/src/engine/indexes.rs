@@ -55,13 +55,8 @@ impl Engine {
             owner: caller.owner,
             definition,
         };
-        self.send_command(
-            index_id,
-            command,
-            None,
-            self.shell().origin(caller, Some(caller.owner)),
-        )
-        .await
+        self.send_command(index_id, command, None, caller.origin(Some(caller.owner)))
+            .await
     }
 
     /// A definition that holds together, names a known account and only assets that can be priced.
@@ -229,7 +224,7 @@ impl Engine {
     ) -> Result<RebalanceAnswer, EngineError> {
         let _place = self.admit()?;
         let owner = self.allowed(caller, id)?;
-        let origin = self.shell().origin(caller, Some(owner));
+        let origin = caller.origin(Some(owner));
         let (reply, answer) = oneshot::channel();
         self.to_index(
             id,
@@ -323,13 +318,8 @@ impl Engine {
     ) -> Result<IndexView, EngineError> {
         let _place = self.admit()?;
         let owner = self.allowed(caller, id)?;
-        self.send_command(
-            id,
-            command,
-            if_version,
-            self.shell().origin(caller, Some(owner)),
-        )
-        .await
+        self.send_command(id, command, if_version, caller.origin(Some(owner)))
+            .await
     }
 
     async fn send_command(

@@ -54,7 +54,7 @@ impl Engine {
         let _place = self.admit()?;
         let shell = self.shell();
         let owner = OwnerId::from_u128(shell.ids.next());
-        let origin = shell.origin(caller, Some(owner));
+        let origin = caller.origin(Some(owner));
         shell
             .access
             .execute(
@@ -89,7 +89,7 @@ impl Engine {
             hash,
             scopes,
         };
-        let origin = shell.origin(caller, Some(owner));
+        let origin = caller.origin(Some(owner));
         shell
             .access
             .execute(shell, owner, vec![command], &origin)
@@ -106,7 +106,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let _place = self.admit()?;
         let shell = self.shell();
-        let origin = shell.origin(caller, Some(owner));
+        let origin = caller.origin(Some(owner));
         let command = AccessCommand::RevokeToken { token_id: token };
         shell
             .access

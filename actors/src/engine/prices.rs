@@ -30,7 +30,7 @@ impl Engine {
     ) -> Result<PricesView, EngineError> {
         let _place = self.admit()?;
         let (reply, answer) = oneshot::channel();
-        let origin = self.shell().origin(caller, None);
+        let origin = caller.origin(None);
         if !self
             .shell()
             .handles
@@ -89,7 +89,7 @@ impl Engine {
             timezone,
             enabled,
         });
-        let origin = self.shell().origin(caller, None);
+        let origin = caller.origin(None);
         if !self.shell().handles.scheduler.cast(SchedulerMsg::Schedule {
             command,
             origin,

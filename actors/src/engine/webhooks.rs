@@ -274,7 +274,7 @@ impl Engine {
         id: WebhookId,
         command: WebhookCommand,
     ) -> Result<WebhookView, EngineError> {
-        let origin = self.shell().origin(caller, Some(owner));
+        let origin = caller.origin(Some(owner));
         let (reply, answer) = oneshot::channel();
         self.to_webhook(
             id,

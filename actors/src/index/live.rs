@@ -259,16 +259,18 @@ impl Live {
 
     /// Tells the directory what lists and dispatch need to know.
     fn publish(&mut self, events: &[Event]) {
-        let described = |event: &Event| match event {
-            Event::Index(
-                IndexEvent::Created(_)
-                | IndexEvent::Updated(_)
-                | IndexEvent::Paused(_)
-                | IndexEvent::Resumed(_)
-                | IndexEvent::Deleted(_)
-                | IndexEvent::Deposited(_),
-            ) => true,
-            _ => false,
+        let described = |event: &Event| {
+            matches!(
+                event,
+                Event::Index(
+                    IndexEvent::Created(_)
+                        | IndexEvent::Updated(_)
+                        | IndexEvent::Paused(_)
+                        | IndexEvent::Resumed(_)
+                        | IndexEvent::Deleted(_)
+                        | IndexEvent::Deposited(_),
+                )
+            )
         };
         let Some(index) = self.index.as_ref().filter(|_| events.iter().any(described)) else {
             return;

@@ -147,7 +147,7 @@ impl Actor for IndexActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(saga, reason) => {
-                live.saga_failed(&myself, saga.get_id(), &reason.to_string())
+                live.saga_failed(&myself, saga.get_id(), &reason.to_string());
             }
             SupervisionEvent::ActorTerminated(..)
             | SupervisionEvent::ActorStarted(_)

@@ -322,10 +322,10 @@ impl Live {
                     actor,
                     origin,
                     ticket,
-                }))
+                }));
             }
             Err(error) => {
-                tracing::error!(index = %self.id, %error, "the saga cannot start; the next check tries again")
+                tracing::error!(index = %self.id, %error, "the saga cannot start; the next check tries again");
             }
         }
     }

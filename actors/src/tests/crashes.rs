@@ -37,10 +37,13 @@ async fn with_faults(script: &[Fault]) -> (RebalanceStatus, usize, usize) {
     (last.status, last.trades.len(), last.failures.len())
 }
 
+/// What the orders meet, and what comes of it: status, trades executed, trades failed.
+type Row<'a> = (&'a [Fault], (RebalanceStatus, usize, usize));
+
 #[tokio::test(start_paused = true)]
 async fn faults_at_the_venue_end_as_the_table_says() {
     use RebalanceStatus::{Completed, Failed};
-    let table: &[(&[Fault], (RebalanceStatus, usize, usize))] = &[
+    let table: &[Row] = &[
         (&[], (Completed, 2, 0)),
         (&[Fault::Retryable], (Completed, 2, 0)),
         (&[Fault::FilledUnclear], (Completed, 2, 0)),

@@ -11,6 +11,7 @@ use evenkeel_domain::values::{IndexId, Span};
 
 use crate::Engine;
 use crate::engine::{Caller, EngineError};
+use crate::ports::{Venue, VenueAccount};
 use crate::testing::{Drive, TestFeed, World, amount, asset, halves, owner};
 
 async fn types(engine: &Engine, caller: &Caller, id: IndexId) -> Vec<String> {
@@ -105,7 +106,6 @@ async fn the_books_agree_with_the_venue() {
         engine.cycle().await;
     }
     let index = engine.at_rest(&caller, id).await.index;
-    use crate::ports::{Venue, VenueAccount};
     let truth = world.venue.balances(VenueAccount(id)).await.unwrap();
     assert_eq!(index.cash, truth.cash);
     let held: Vec<_> = index

@@ -338,7 +338,7 @@ impl Live {
         );
         match webhook::decide(self.webhook.as_ref(), command, self.shell.now()) {
             Err(WebhookRefusal::NotFound) => {
-                drop(reply.send(Err(EngineError::NotFound("webhook"))))
+                drop(reply.send(Err(EngineError::NotFound("webhook"))));
             }
             Err(refusal) => drop(reply.send(Err(refusal.into()))),
             Ok(events) => {
@@ -378,10 +378,10 @@ impl Live {
             adopt(&mut self.webhook, event);
             match event {
                 Event::Webhook(WebhookEvent::Delivered(_)) => {
-                    self.shell.tally.deliveries_succeeded.add(1)
+                    self.shell.tally.deliveries_succeeded.add(1);
                 }
                 Event::Webhook(WebhookEvent::DeliveryFailed(_)) => {
-                    self.shell.tally.deliveries_failed.add(1)
+                    self.shell.tally.deliveries_failed.add(1);
                 }
                 Event::Webhook(WebhookEvent::Disabled(disabled)) => {
                     tracing::warn!(webhook = %self.id, reason = %disabled.reason, "a webhook was disabled");

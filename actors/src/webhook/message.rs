@@ -37,7 +37,7 @@ pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayEr
     }
     data.insert("position".to_owned(), json!(recorded.position));
     let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
-    Ok(envelope(&recorded.event_type, at, Value::Object(data)))
+    Ok(envelope(&recorded.event_type, at, &Value::Object(data)))
 }
 
 /// A signed test message: for an endpoint that is being set up, or on its owner's wish.
@@ -53,11 +53,11 @@ pub(crate) fn test_request(
         url: target.url.to_string(),
         message_id: format!("msg_test_{:032x}", shell.ids.next()),
         event_type: TEST_EVENT.to_owned(),
-        body: envelope(TEST_EVENT, shell.now(), data),
+        body: envelope(TEST_EVENT, shell.now(), &data),
         generations,
     }
 }
 
-fn envelope(event_type: &str, at: Timestamp, data: Value) -> Bytes {
+fn envelope(event_type: &str, at: Timestamp, data: &Value) -> Bytes {
     Bytes::from(json!({ "type": event_type, "timestamp": at, "data": data }).to_string())
 }

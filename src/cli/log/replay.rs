@@ -1,5 +1,6 @@
 //! `evenkeel log replay`: any state of the past, from the log alone.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -75,12 +76,15 @@ fn as_json(books: &Books, indexes: &[&Index]) -> String {
 fn as_text(books: &Books, indexes: &[&Index]) -> String {
     let mut text = format!("as of position {}\n", books.position);
     for index in indexes {
-        text += &format!(
-            "\n{}  {:?}  {}  cash {}\n",
-            index.index_id, index.status, index.definition.name, index.cash
+        let (id, name) = (index.index_id, &index.definition.name);
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "\n{id}  {:?}  {name}  cash {}",
+            index.status, index.cash
         );
         for line in &index.holdings {
-            text += &format!("  {:<12} {}\n", line.asset, line.quantity);
+            let _ = writeln!(text, "  {:<12} {}", line.asset, line.quantity);
         }
     }
     text
