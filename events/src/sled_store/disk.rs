@@ -17,7 +17,7 @@ use crate::log::Position;
 const SLED_SEGMENT_BYTES: usize = 2 << 20;
 
 /// sled's cache: a few leaves. Recent frames have a cache of their own, verified and decoded.
-const SLED_CACHE_BYTES: u64 = 2 << 20;
+const SLED_CACHE_BYTES: u64 = 128 << 10;
 
 /// How often, and how long each time, to look whether a dropped sled has let go of its files:
 /// two seconds in all, after which the log is left unsealed.
