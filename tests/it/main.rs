@@ -1,0 +1,20 @@
+//! End to end: a real `evenkeel` process, real sockets, real crashes.
+//!
+//! ```text
+//! home ──► process ──► api client        a data directory, the program on it, requests to it
+//!                 └──► inbox             what its webhooks bring, signatures checked by others
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its expectation does"
+)]
+
+mod api;
+mod flow;
+mod home;
+mod inbox;
+mod portfolio;
+mod process;
+mod verifiers;
