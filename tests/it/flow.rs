@@ -1,6 +1,6 @@
 //! From nothing to a rebalanced index, as a client with nothing but HTTP sees it.
 
-use evenkeel::domain::values::Amount;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::api::Client;
@@ -77,8 +77,8 @@ async fn exactly_half_and_half(client: &Client, path: &str) {
 
 /// A decimal to eight places.
 fn rounded(decimal: &Value) -> String {
-    let decimal: Amount = decimal.as_str().unwrap().parse().unwrap();
-    decimal.get().round_dp(8).normalize().to_string()
+    let decimal: Decimal = decimal.as_str().unwrap().parse().unwrap();
+    decimal.round_dp(8).normalize().to_string()
 }
 
 fn each_says_what_it_is_about(messages: &[Message], index: &Value) {
