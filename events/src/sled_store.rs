@@ -18,6 +18,7 @@ mod open;
 mod reader;
 mod recovery;
 mod seal;
+mod sync;
 mod tip;
 mod writer;
 

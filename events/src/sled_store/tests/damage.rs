@@ -5,24 +5,11 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use super::{closed, copy_of, files, fill, killed, open};
+use super::{Dice, closed, copy_of, files, fill, killed, open};
 use crate::envelope::Recorded;
 use crate::log::{EventLog, Head};
 use crate::sled_store::tip::{self, Tip};
 use crate::{OpenError, SledLog, SledOptions, TipPolicy, VerifyReport, verify};
-
-/// A seeded sequence of numbers: the same damage in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit.max(1)
-    }
-}
 
 fn report_after(dir: &Path, what: &str) -> VerifyReport {
     let report = verify(dir, None).unwrap_or_else(|error| panic!("{what}: {error}"));
