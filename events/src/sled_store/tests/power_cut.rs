@@ -73,9 +73,10 @@ fn check(runtime: &Runtime, image: &Path, acked: &[Acked]) -> Result<(), String>
     runtime.block_on(check_appends(&log))?;
     runtime.block_on(log.close()).map_err(|e| e.to_string())?;
     let report = verify(image, None).map_err(|e| format!("verify: {e}"))?;
-    match report.is_clean() && report.sealed {
-        true => Ok(()),
-        false => Err(format!("verify after close: {:?}", report.findings)),
+    if report.is_clean() && report.sealed {
+        Ok(())
+    } else {
+        Err(format!("verify after close: {:?}", report.findings))
     }
 }
 
@@ -194,7 +195,7 @@ fn a_power_cut_under_load_loses_nothing_that_was_acknowledged() {
     for first in (0..points).step_by(usize::try_from(POINTS_PER_LOAD).unwrap()) {
         let points = POINTS_PER_LOAD.min(points - first);
         // Every third load begins anew, the others at what the cut before left.
-        if first / POINTS_PER_LOAD % 3 == 0 {
+        if (first / POINTS_PER_LOAD).is_multiple_of(3) {
             dir = tempfile::tempdir().unwrap();
         }
         let (faults, last) = load(&runtime, dir.path(), points, true, seed + first);
