@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod damage;
+mod every_byte;
 pub(super) mod power;
 mod power_cut;
 

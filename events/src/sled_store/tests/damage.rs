@@ -100,7 +100,7 @@ async fn truncations_missing_files_and_zeroed_blocks_of_a_closed_log_are_reporte
 }
 
 /// Opens what may be damaged: an error, or exactly what was written.
-async fn error_or_the_same(dir: &Path, written: &[Recorded], what: &str) -> bool {
+pub(super) async fn error_or_the_same(dir: &Path, written: &[Recorded], what: &str) -> bool {
     let Ok(log) = SledLog::open(dir, SledOptions::default()) else {
         return false;
     };
