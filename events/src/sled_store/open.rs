@@ -17,6 +17,7 @@ use super::verify::raw::RawLog;
 use super::writer::Writer;
 use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, seal, tip};
 use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
+use crate::index::Blocks;
 use crate::log::{Head, Position};
 
 /// How the log is kept.
@@ -111,7 +112,7 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
     if is_new {
         finish_creation(dir, &disk)?;
     }
-    let recovery = recover(&disk, tip)?;
+    let recovery = recover(dir, &disk, tip)?;
     let tip_writer = TipWriter::start(dir, &recovery.head)?;
     let state = State {
         index: recovery.index,
@@ -217,8 +218,8 @@ fn finish_creation(dir: &Path, disk: &Disk) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn recover(disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
-    let mut recovery = Recovery::new(tip);
+fn recover(dir: &Path, disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
+    let mut recovery = Recovery::indexed_in(tip, Blocks::in_dir(dir)?);
     let mut fault = None;
     let scanned = disk.scan(|key, value| {
         fault = recovery.take(key, value).err();
