@@ -226,6 +226,27 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// The events at some of its positions, in the frame's order. Walks no further than needed.
+    pub(crate) fn pick(
+        &self,
+        positions: &[Position],
+        events: &mut Vec<Recorded>,
+    ) -> Result<(), FrameError> {
+        let mut words = body::SharedWords::default();
+        let mut reader = body::Reader::new(self.body(), self.first());
+        let mut missing = positions.len();
+        while missing > 0 {
+            let view = reader.next_event().ok_or_else(unreadable)?;
+            if positions.contains(&view.position) {
+                events.push(view.recorded(self, &mut words).ok_or_else(unreadable)?);
+                missing -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn unreadable() -> FrameError {
     damaged("the frame's hash is right and its body cannot be read: a fault of the writer")
 }

@@ -18,6 +18,7 @@ mod open;
 mod reader;
 mod recovery;
 mod seal;
+mod sync;
 mod tip;
 mod writer;
 
@@ -128,12 +129,11 @@ impl EventLog for SledLog {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let positions = self
-            .shared
-            .state()
-            .index
-            .positions(stream, from, limit, direction);
-        Shared::collect_anywhere(&self.shared, positions).await
+        let stretch = self.shared.stretch(stream, from, limit, direction);
+        match stretch {
+            Some(stretch) => Shared::collect_stretch(&self.shared, stretch).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn version(&self, stream: &StreamId) -> Version {
