@@ -12,9 +12,11 @@
 )]
 
 mod api;
+mod demo;
 mod flow;
 mod home;
 mod inbox;
+mod kills;
 mod methods;
 mod portfolio;
 mod process;
