@@ -19,7 +19,7 @@ pub type Reason = Text<300>;
 
 /// What set a run off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunTrigger {
     /// The schedule.
     Schedule,
