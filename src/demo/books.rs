@@ -6,7 +6,7 @@ use evenkeel_actors::books::{Books, Until};
 use evenkeel_actors::engine::{Caller, EngineError, IndexFilter};
 use evenkeel_actors::streams;
 use evenkeel_domain::access::{Name, Scope};
-use evenkeel_domain::index::{Funds, Index};
+use evenkeel_domain::index::{Funds, Index, Status};
 use evenkeel_domain::values::{Amount, EventKey, OwnerId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{Description, Filter, Target, Url};
 use evenkeel_events::{Direction, EventLog, SledLog, SledOptions};
@@ -28,7 +28,15 @@ const PAGE: usize = 1_000;
 
 /// The demo's owners with their subscriptions.
 pub(super) struct Booked {
-    owners: Vec<(Caller, WebhookId)>,
+    owners: Vec<Subscriber>,
+}
+
+/// An owner with its subscription.
+struct Subscriber {
+    caller: Caller,
+    webhook: WebhookId,
+    /// Deliveries that failed before this run, when nobody listened.
+    failed_before: u64,
 }
 
 /// The day up to which an earlier run has played; none when there was none.
@@ -51,8 +59,13 @@ pub(super) async fn book(engine: &Engine, receiver: &Receiver) -> Result<Booked,
     for (n, sample) in SAMPLES.iter().enumerate() {
         let caller = owner(engine, sample).await?;
         let webhook = subscribe(engine, receiver, &caller, n).await?;
+        let failed_before = engine.webhook(&caller, webhook).await?.webhook.failed;
         indexes(engine, &caller, sample).await?;
-        owners.push((caller, webhook));
+        owners.push(Subscriber {
+            caller,
+            webhook,
+            failed_before,
+        });
     }
     Ok(Booked { owners })
 }
@@ -128,20 +141,19 @@ async fn indexes(engine: &Engine, caller: &Caller, sample: &Sample) -> Result<()
     let known = live_of(engine, caller).await?;
     let (funding, minimum) = (amount(FUNDING), amount("10"));
     for portfolio in sample.indexes {
-        if known
-            .iter()
-            .any(|index| index.definition.name.as_str() == portfolio.name())
-        {
-            continue;
-        }
-        let definition = portfolio
-            .definition(minimum)
-            .map_err(EngineError::Definition)?;
-        let id = engine
-            .create_index(caller, definition)
-            .await?
-            .index
-            .index_id;
+        let named = |index: &&Index| index.definition.name.as_str() == portfolio.name();
+        let id = match known.iter().find(named) {
+            // A run before ended between the two.
+            Some(index) if index.status == Status::Pending => index.index_id,
+            Some(_) => continue,
+            None => {
+                let definition = portfolio
+                    .definition(minimum)
+                    .map_err(EngineError::Definition)?;
+                let created = engine.create_index(caller, definition).await?;
+                created.index.index_id
+            }
+        };
         engine
             .deposit(caller, id, Funds::Cash(funding), true)
             .await?;
@@ -165,7 +177,7 @@ async fn live_of(engine: &Engine, caller: &Caller) -> Result<Vec<Index>, DemoErr
 /// Every index as it is now.
 pub(super) async fn live(engine: &Engine, booked: &Booked) -> Result<Vec<Index>, DemoError> {
     let mut all = Vec::new();
-    for (caller, _) in &booked.owners {
+    for Subscriber { caller, .. } in &booked.owners {
         all.extend(live_of(engine, caller).await?);
     }
     Ok(all)
@@ -178,7 +190,12 @@ pub(super) async fn subscribed_events(
     booked: &Booked,
 ) -> Result<Vec<u64>, DemoError> {
     let mut counts = Vec::new();
-    for (caller, id) in &booked.owners {
+    for Subscriber {
+        caller,
+        webhook: id,
+        ..
+    } in &booked.owners
+    {
         let webhook = engine.webhook(caller, *id).await?.webhook;
         let wanted = |event_type: &str| webhook.target.events.matches(event_type);
         let (mut count, mut after, head) =
@@ -209,7 +226,8 @@ async fn began_after(engine: &Engine, id: WebhookId) -> Result<u64, DemoError> {
     Ok(first.map_or(0, |created| created.position))
 }
 
-/// Waits until every subscription has ended as many deliveries; true when all succeeded.
+/// Waits until every subscription has ended as many deliveries; true when all of this run
+/// succeeded.
 pub(super) async fn wait_for_deliveries(
     engine: &Engine,
     booked: &Booked,
@@ -220,8 +238,8 @@ pub(super) async fn wait_for_deliveries(
         let mut positions = engine.watch();
         loop {
             let mut open = 0;
-            for ((caller, id), expected) in booked.owners.iter().zip(expected) {
-                let webhook = engine.webhook(caller, *id).await?.webhook;
+            for (owner, expected) in booked.owners.iter().zip(expected) {
+                let webhook = engine.webhook(&owner.caller, owner.webhook).await?.webhook;
                 open += expected.saturating_sub(webhook.succeeded + webhook.failed);
             }
             if open == 0 {
@@ -236,8 +254,9 @@ pub(super) async fn wait_for_deliveries(
         Ok(ended) => ended?,
     }
     let mut succeeded = true;
-    for ((caller, id), expected) in booked.owners.iter().zip(expected) {
-        succeeded &= engine.webhook(caller, *id).await?.webhook.succeeded >= *expected;
+    for (owner, expected) in booked.owners.iter().zip(expected) {
+        let webhook = engine.webhook(&owner.caller, owner.webhook).await?.webhook;
+        succeeded &= webhook.succeeded + owner.failed_before >= *expected;
     }
     Ok(succeeded)
 }

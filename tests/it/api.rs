@@ -12,8 +12,6 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// What was asked, for messages.
-    pub asked: String,
     /// The status.
     pub status: u16,
     /// The headers.
@@ -126,7 +124,6 @@ impl Client {
         let request = self.request(method, path, headers).body(body);
         let answer = request.send().await.unwrap();
         Answer {
-            asked: format!("{method} {path}"),
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             body: answer.bytes().await.unwrap(),

@@ -33,12 +33,6 @@ impl Home {
         self
     }
 
-    /// The same without a variable.
-    pub fn without(mut self, name: &str) -> Self {
-        self.env.retain(|(known, _)| *known != name);
-        self
-    }
-
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")

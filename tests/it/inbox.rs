@@ -22,8 +22,6 @@ use crate::portfolio::SOON;
 /// A message as it came.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The path.
-    pub path: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
@@ -105,10 +103,8 @@ impl Inbox {
     pub async fn wait_until(&self, enough: impl Fn(&[Message]) -> bool) -> Vec<Message> {
         let mut messages = self.kept.messages.subscribe();
         let waited = tokio::time::timeout(SOON, messages.wait_for(|all| enough(all)));
-        match waited.await {
-            Ok(all) => all.unwrap().clone(),
-            Err(_) => panic!("only these came: {:?}", types(&self.messages())),
-        }
+        let waited = waited.await.map(|all| all.unwrap().clone());
+        waited.unwrap_or_else(|_| panic!("only these came: {:?}", types(&self.messages())))
     }
 }
 
@@ -149,7 +145,6 @@ async fn take(
         return Ok(response);
     };
     let message = Message {
-        path: head.uri.path().to_owned(),
         headers: head.headers,
         body: body.to_bytes(),
     };

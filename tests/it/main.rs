@@ -12,16 +12,22 @@
 )]
 
 mod api;
+mod contract;
 mod demo;
+mod engine;
 mod flow;
 mod home;
 mod inbox;
+mod jobs;
 mod kills;
+mod listen;
 mod methods;
 mod portfolio;
 mod process;
+mod protocol;
 mod refusals;
 mod start;
+mod stops;
 mod tidy;
 mod verifiers;
 mod webhooks;

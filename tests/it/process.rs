@@ -103,15 +103,6 @@ impl Process {
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
         ended.await.unwrap()
     }
-
-    /// Waits for the end and gives the rest of standard output.
-    pub fn wait(mut self) -> (ExitStatus, String) {
-        let mut rest = Vec::new();
-        for line in self.lines.by_ref() {
-            rest.push(line.unwrap());
-        }
-        (self.child.wait().unwrap(), rest.join("\n"))
-    }
 }
 
 impl Drop for Process {
