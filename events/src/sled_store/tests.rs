@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod damage;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
