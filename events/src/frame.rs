@@ -20,7 +20,7 @@ use crate::envelope::Recorded;
 use crate::log::Position;
 
 pub(crate) use body::{EventView, check_event, put_number, read_number};
-pub(crate) use build::{Commit, FrameBuilder};
+pub(crate) use build::{Commit, FrameBuilder, rebuild};
 pub(crate) use scan::find_frames;
 
 /// Starts every frame. Not text that a payload is likely to hold.
@@ -177,6 +177,10 @@ impl Frame {
 
     pub(crate) fn count(&self) -> u32 {
         self.header.count
+    }
+
+    pub(crate) fn format(&self) -> u16 {
+        self.header.format
     }
 
     /// How many frames of the same commit follow.

@@ -5,6 +5,7 @@ mod damage;
 mod every_byte;
 pub(super) mod power;
 mod power_cut;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
