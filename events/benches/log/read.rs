@@ -131,32 +131,34 @@ pub(super) fn replays(runtime: &Runtime) -> Vec<Figure> {
     ]
 }
 
+/// One stream in commits of one event, one of ten, and a long one, among those of others.
+async fn fill(log: &SledLog, single: &StreamId, dense: &StreamId, long: &StreamId) {
+    for n in 0..STREAM_EVENTS {
+        let mut parts = vec![
+            part(single, 1),
+            part(&stream(usize::try_from(n % 50).unwrap()), 7),
+        ];
+        if n % 10 == 0 {
+            parts.push(part(dense, 10));
+        }
+        log.append(parts).await.unwrap();
+    }
+    for _ in 0..LONG_STREAM_EVENTS / 1_000 {
+        log.append(vec![part(long, 1_000), part(&stream(1), 10)])
+            .await
+            .unwrap();
+    }
+    log.close().await.unwrap();
+}
+
 pub(super) fn stream_reads(runtime: &Runtime) -> Vec<Figure> {
     let dir = temporary();
     let log = open(dir.path());
-    let [thin, dense, long] =
-        ["idx_thin", "idx_dense", "idx_long"].map(|n| StreamId::new(n).unwrap());
+    let [single, dense, long] =
+        ["idx_single", "idx_dense", "idx_long"].map(|n| StreamId::new(n).unwrap());
     let mut file = File::create(dir.path().join("bare")).unwrap();
     bare_round(&mut file, usize::try_from(STREAM_EVENTS).unwrap(), 1);
-    runtime.block_on(async {
-        // One stream in commits of one event, the other of ten, both among those of others.
-        for n in 0..STREAM_EVENTS {
-            let mut parts = vec![
-                part(&thin, 1),
-                part(&stream(usize::try_from(n % 50).unwrap()), 7),
-            ];
-            if n % 10 == 0 {
-                parts.push(part(&dense, 10));
-            }
-            log.append(parts).await.unwrap();
-        }
-        for _ in 0..LONG_STREAM_EVENTS / 1_000 {
-            log.append(vec![part(&long, 1_000), part(&stream(1), 10)])
-                .await
-                .unwrap();
-        }
-        log.close().await.unwrap();
-    });
+    runtime.block_on(fill(&log, &single, &dense, &long));
     drop(log);
     let log = open(dir.path());
     let baseline = bare_read(&dir.path().join("bare")) * 1e3;
@@ -190,13 +192,13 @@ pub(super) fn stream_reads(runtime: &Runtime) -> Vec<Figure> {
         ),
         figure(
             "stream of 1,000 in commits of 1, cold",
-            &thin,
+            &single,
             0,
             STREAM_EVENTS,
         ),
         figure(
             "stream of 1,000 in commits of 1, again",
-            &thin,
+            &single,
             0,
             STREAM_EVENTS,
         ),
