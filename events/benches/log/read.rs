@@ -132,7 +132,7 @@ pub(super) fn replays(runtime: &Runtime) -> Vec<Figure> {
 }
 
 /// One stream in commits of one event, one of ten, and a long one, among those of others.
-async fn fill(log: &SledLog, single: &StreamId, dense: &StreamId, long: &StreamId) {
+async fn fill(log: &SledLog, single: &StreamId, dense: &StreamId, deep: &StreamId) {
     for n in 0..STREAM_EVENTS {
         let mut parts = vec![
             part(single, 1),
@@ -144,7 +144,7 @@ async fn fill(log: &SledLog, single: &StreamId, dense: &StreamId, long: &StreamI
         log.append(parts).await.unwrap();
     }
     for _ in 0..LONG_STREAM_EVENTS / 1_000 {
-        log.append(vec![part(long, 1_000), part(&stream(1), 10)])
+        log.append(vec![part(deep, 1_000), part(&stream(1), 10)])
             .await
             .unwrap();
     }
@@ -154,11 +154,11 @@ async fn fill(log: &SledLog, single: &StreamId, dense: &StreamId, long: &StreamI
 pub(super) fn stream_reads(runtime: &Runtime) -> Vec<Figure> {
     let dir = temporary();
     let log = open(dir.path());
-    let [single, dense, long] =
+    let [single, dense, deep] =
         ["idx_single", "idx_dense", "idx_long"].map(|n| StreamId::new(n).unwrap());
     let mut file = File::create(dir.path().join("bare")).unwrap();
     bare_round(&mut file, usize::try_from(STREAM_EVENTS).unwrap(), 1);
-    runtime.block_on(fill(&log, &single, &dense, &long));
+    runtime.block_on(fill(&log, &single, &dense, &deep));
     drop(log);
     let log = open(dir.path());
     let baseline = bare_read(&dir.path().join("bare")) * 1e3;
@@ -204,7 +204,7 @@ pub(super) fn stream_reads(runtime: &Runtime) -> Vec<Figure> {
         ),
         figure(
             "20 after the snapshot at 99,980 of 100,000",
-            &long,
+            &deep,
             late,
             20,
         ),
