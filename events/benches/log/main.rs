@@ -72,6 +72,9 @@ impl Figure {
     }
 }
 
+/// Measures the figures of one theme.
+type Theme = fn(&Runtime) -> Vec<Figure>;
+
 fn event(n: u64) -> NewEvent {
     let mut payload = vec![0x5A; PAYLOAD_BYTES];
     payload[..8].copy_from_slice(&n.to_le_bytes());
@@ -128,7 +131,7 @@ fn main() {
     let only = std::env::var("EVENKEEL_BENCH_ONLY").unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    let all: [(&str, fn(&Runtime) -> Vec<Figure>); 5] = [
+    let all: [(&str, Theme); 5] = [
         ("append", append::durable_commits),
         ("writers", append::concurrent_writers),
         ("replay", read::replays),
