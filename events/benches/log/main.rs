@@ -72,6 +72,9 @@ impl Figure {
     }
 }
 
+/// Measures the figures of one theme.
+type Theme = fn(&Runtime) -> Vec<Figure>;
+
 fn event(n: u64) -> NewEvent {
     let mut payload = vec![0x5A; PAYLOAD_BYTES];
     payload[..8].copy_from_slice(&n.to_le_bytes());
@@ -123,15 +126,12 @@ fn bare_round(file: &mut File, size: usize, commits: usize) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Figures of one theme.
-type Measure = fn(&Runtime) -> Vec<Figure>;
-
 fn main() {
     let json = std::env::args().any(|argument| argument == "--json");
     let only = std::env::var("EVENKEEL_BENCH_ONLY").unwrap_or_default();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    let all: [(&str, Measure); 5] = [
+    let all: [(&str, Theme); 5] = [
         ("append", append::durable_commits),
         ("writers", append::concurrent_writers),
         ("replay", read::replays),

@@ -125,7 +125,7 @@ pub(super) fn replays(runtime: &Runtime) -> Vec<Figure> {
             name: "memory that opening 2 M events took".into(),
             value: memory.max(0.1),
             unit: "MiB",
-            against: Against::Aim(32.0),
+            against: Against::Aim(96.0),
             rate: false,
         },
     ]
