@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::api::{Answer, Client};
 use crate::home::Home;
 use crate::inbox::Inbox;
-use crate::portfolio::{constructed, created, cycle, halves, push};
+use crate::portfolio::{constructed, cycle, push};
 
 /// Numbers that count things; every other quantity is a string.
 const COUNTS: [&str; 22] = [

@@ -119,8 +119,8 @@ fn by_id(indexes: &[Value]) -> BTreeMap<String, Position> {
         let holdings = lines
             .map(|line| (text(&line["asset"]).to_owned(), decimal(&line["quantity"])))
             .collect();
-        let id = index.get("indexId").unwrap_or(&index["index_id"]);
-        (text(id).to_owned(), (decimal(&index["cash"]), holdings))
+        let id = text(&index["indexId"]).to_owned();
+        (id, (decimal(&index["cash"]), holdings))
     };
     indexes.iter().map(position).collect()
 }
