@@ -39,7 +39,7 @@ pub(crate) fn check_shape(batch: &[StreamAppend]) -> Result<usize, AppendError> 
             return invalid(format!("stream {} is named twice", part.stream));
         }
         for event in &part.events {
-            check_event(event)
+            check_event(event.into())
                 .map_err(|what| AppendError::Invalid(format!("stream {}: {what}", part.stream)))?;
             bytes = bytes.saturating_add(event.payload.len() + EVENT_OVERHEAD_BYTES);
         }

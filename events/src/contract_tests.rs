@@ -1,6 +1,8 @@
 //! The contract, as tests that every store must pass. One suite; a store supplies how it is made.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod contention;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,6 +52,8 @@ pub(crate) fn texts(events: &[Recorded]) -> Vec<String> {
         .map(|event| String::from_utf8(event.payload.to_vec()).unwrap())
         .collect()
 }
+
+use contention::fifty_contenders_have_one_winner_each_and_subscribers_agree_on_the_order;
 
 type Log = Arc<dyn EventLog>;
 
@@ -354,6 +358,7 @@ contract!(
     an_append_of_many_frames_is_read_back_whole,
     a_stream_is_read_both_ways_and_in_pages,
     of_concurrent_writers_exactly_one_wins_each_version,
+    fifty_contenders_have_one_winner_each_and_subscribers_agree_on_the_order,
     readers_see_a_gapless_prefix_while_others_write,
     a_subscriber_catches_up_and_goes_live_without_a_gap,
     a_subscriber_that_is_cancelled_misses_nothing,

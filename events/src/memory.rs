@@ -81,6 +81,7 @@ impl State {
                 self.events.extend(events);
             }
             admitted.index_into(&mut self.index)?;
+            self.index.spill();
             self.head = admitted.commit.head;
         }
         Ok(appended)
@@ -127,7 +128,12 @@ impl EventLog for MemoryLog {
         direction: Direction,
     ) -> Result<Vec<Recorded>, ReadError> {
         let state = self.state();
-        let positions = state.index.positions(stream, from, limit, direction);
+        let Some(stretch) = state.index.stretch(stream, from, limit, direction) else {
+            return Ok(Vec::new());
+        };
+        let positions = stretch
+            .positions()
+            .map_err(|error| ReadError::Store(error.to_string()))?;
         Ok(positions
             .into_iter()
             .filter_map(|position| state.at(position))

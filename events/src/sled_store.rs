@@ -10,18 +10,26 @@
 //! sled alone neither syncs nor notices a lost tail: the sync, the hash chain, the tip and the
 //! seal are what the log's promises rest on. Everything sled does wrong arrives as an error.
 
+pub(crate) mod backup;
 mod cache;
 mod disk;
 mod format;
+mod fresh;
+pub(crate) mod import;
 mod lock;
 mod open;
+mod places;
 mod reader;
 mod recovery;
+pub(crate) mod salvage;
 mod seal;
+mod sync;
 mod tip;
-mod writer;
-
+pub(crate) mod truncate;
+mod upkeep;
 pub(crate) mod verify;
+pub(crate) mod view;
+mod writer;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -32,7 +40,9 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use open::{OpenError, SledOptions};
+pub use places::BrokenFrame;
 pub use tip::TipPolicy;
+pub use upkeep::UpkeepError;
 
 use crate::admission::check_shape;
 use crate::envelope::{Recorded, StreamId};
@@ -128,12 +138,11 @@ impl EventLog for SledLog {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let positions = self
-            .shared
-            .state()
-            .index
-            .positions(stream, from, limit, direction);
-        Shared::collect_anywhere(&self.shared, positions).await
+        let stretch = self.shared.stretch(stream, from, limit, direction);
+        match stretch {
+            Some(stretch) => Shared::collect_stretch(&self.shared, stretch).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn version(&self, stream: &StreamId) -> Version {

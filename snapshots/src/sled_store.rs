@@ -17,7 +17,7 @@ use crate::entry::{self, SNAPSHOT_MAX_BYTES};
 use crate::{Snapshot, SnapshotError, SnapshotStore};
 
 /// sled's cache: a snapshot is read once per start of an actor, so nothing is worth keeping.
-const SLED_CACHE_BYTES: u64 = 1 << 20;
+const SLED_CACHE_BYTES: u64 = 128 << 10;
 
 /// With 4 MiB segments a leaf of 16 largest snapshots stays below sled's blob threshold.
 const SLED_SEGMENT_BYTES: usize = 4 << 20;

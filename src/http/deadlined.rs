@@ -99,14 +99,14 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_stands_still_ends_the_stream_and_a_slow_one_does_not() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut stream = Deadlined::new(near, Duration::from_millis(200));
         let slow = async {
             let mut bytes = [0; 4];
             for _ in 0..4 {
-                tokio::time::sleep(Duration::from_millis(80)).await;
+                tokio::time::advance(Duration::from_millis(80)).await;
                 far.read_exact(&mut bytes).await.unwrap();
             }
         };

@@ -28,5 +28,6 @@ mod protocol;
 mod refusals;
 mod start;
 mod stops;
+mod tidy;
 mod verifiers;
 mod webhooks;

@@ -26,7 +26,7 @@ use crate::shell::Shell;
 use crate::streams;
 
 /// Layout of [`Index`] in snapshots; raise it with every change of that struct.
-const SNAPSHOT_SCHEMA: u16 = 1;
+pub(crate) const SNAPSHOT_SCHEMA: u16 = 1;
 
 /// What a check found that needs more than a look.
 pub(crate) struct Found {

@@ -20,6 +20,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 pub(crate) use live::Live;
+#[cfg(test)]
+pub(crate) use live::SNAPSHOT_SCHEMA;
 
 use crate::cycle::CheckTicket;
 use crate::engine::{EngineError, IndexView, RebalanceAnswer};

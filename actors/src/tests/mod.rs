@@ -2,9 +2,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a failed expectation ends the test"
 )]
 
 mod crashes;
 mod cycles;
 mod deliveries;
+mod stored_bytes;

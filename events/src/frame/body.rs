@@ -24,8 +24,39 @@ const SAME_CAUSATION: u8 = 4;
 /// Longest event type or author: its length is one byte.
 const WORD_MAX_BYTES: usize = 255;
 
+/// What an event is written from: a new one, or one that was recorded before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventSource<'t, 'e> {
+    pub event_type: &'t str,
+    pub payload_version: u16,
+    pub payload: &'e [u8],
+    pub metadata: &'e Metadata,
+}
+
+impl<'e> From<&'e NewEvent> for EventSource<'static, 'e> {
+    fn from(event: &'e NewEvent) -> Self {
+        Self {
+            event_type: event.event_type,
+            payload_version: event.payload_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
+impl<'e> From<&'e Recorded> for EventSource<'e, 'e> {
+    fn from(event: &'e Recorded) -> Self {
+        Self {
+            event_type: &event.event_type,
+            payload_version: event.payload_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
 /// Says why an event can never be stored.
-pub(crate) fn check_event(event: &NewEvent) -> Result<(), String> {
+pub(crate) fn check_event(event: EventSource<'_, '_>) -> Result<(), String> {
     let author = &event.metadata.by;
     if event.payload.len() > PAYLOAD_MAX_BYTES {
         let size = event.payload.len();
@@ -59,16 +90,16 @@ struct Before {
 
 /// Writes events into a body.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(super) struct Writer<'t> {
     before: Before,
     words: HashMap<Arc<str>, u64>,
-    types: HashMap<&'static str, u64>,
+    types: HashMap<&'t str, u64>,
     word_count: u64,
 }
 
-impl Writer {
+impl<'t> Writer<'t> {
     /// An upper bound of what [`Writer::put`] will write.
-    pub(super) fn room_for(stream: &StreamId, event: &NewEvent) -> usize {
+    pub(super) fn room_for(stream: &StreamId, event: &EventSource<'_, '_>) -> usize {
         const NUMBERS: usize = 1 + 5 * 10 + 3 * 16 + 3 * 2;
         let words = stream.as_str().len() + event.event_type.len() + event.metadata.by.len();
         NUMBERS + words + event.payload.len()
@@ -79,9 +110,9 @@ impl Writer {
         out: &mut Vec<u8>,
         stream: &StreamId,
         version: Version,
-        event: &NewEvent,
+        event: EventSource<'t, '_>,
     ) {
-        let meta = &event.metadata;
+        let meta = event.metadata;
         let flags_at = out.len();
         out.push(0);
         self.put_word(out, stream.shared());
@@ -109,7 +140,7 @@ impl Writer {
         );
         self.before.recorded_at_us = meta.recorded_at_us;
         put_number(out, event.payload.len() as u64);
-        out.extend_from_slice(&event.payload);
+        out.extend_from_slice(event.payload);
     }
 
     fn put_word(&mut self, out: &mut Vec<u8>, word: &Arc<str>) {
@@ -121,7 +152,7 @@ impl Writer {
         put_new_word(out, word);
     }
 
-    fn put_type(&mut self, out: &mut Vec<u8>, event_type: &'static str) {
+    fn put_type(&mut self, out: &mut Vec<u8>, event_type: &'t str) {
         if let Some(number) = self.types.get(event_type) {
             return put_number(out, *number);
         }

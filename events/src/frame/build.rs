@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::envelope::{NewEvent, StreamId};
+use crate::envelope::{NewEvent, Recorded, StreamId};
 use crate::frame::body::Writer;
 use crate::frame::{FRAME_FORMAT, FRAME_MAX_BYTES, Frame, HASH_BYTES, HEADER_BYTES, Header};
 use crate::log::{Head, Position, Version};
@@ -16,14 +16,14 @@ pub(crate) struct Commit {
 
 /// A frame that takes events: room for the header is left in front.
 #[derive(Debug)]
-struct OpenFrame {
+struct OpenFrame<'t> {
     first: Position,
     count: u32,
     bytes: Vec<u8>,
-    writer: Writer,
+    writer: Writer<'t>,
 }
 
-impl OpenFrame {
+impl OpenFrame<'_> {
     fn new(first: Position) -> Self {
         let bytes = vec![0; HEADER_BYTES];
         Self {
@@ -69,8 +69,8 @@ impl OpenFrame {
 pub(crate) struct FrameBuilder {
     before: Head,
     next: Position,
-    full: Vec<OpenFrame>,
-    open: OpenFrame,
+    full: Vec<OpenFrame<'static>>,
+    open: OpenFrame<'static>,
 }
 
 impl FrameBuilder {
@@ -91,14 +91,17 @@ impl FrameBuilder {
         version: Version,
         event: &NewEvent,
     ) -> Position {
-        if !self.open.has_room_for(Writer::room_for(stream, event)) {
+        if !self
+            .open
+            .has_room_for(Writer::room_for(stream, &event.into()))
+        {
             let full = std::mem::replace(&mut self.open, OpenFrame::new(self.next));
             self.full.push(full);
         }
         self.open.count += 1;
         self.open
             .writer
-            .put(&mut self.open.bytes, stream, version, event);
+            .put(&mut self.open.bytes, stream, version, event.into());
         self.next += 1;
         self.next - 1
     }
@@ -131,4 +134,19 @@ impl FrameBuilder {
         }
         Commit { frames, head }
     }
+}
+
+/// Makes one frame anew from the events that stood in it: the same events in the same place give
+/// the same bytes, hence the same hash. `None` when they do not fit into one frame.
+pub(crate) fn rebuild(before: Head, frames_left: u16, events: &[Recorded]) -> Option<Frame> {
+    let mut open = OpenFrame::new(before.position + 1);
+    for event in events {
+        if !open.has_room_for(Writer::room_for(&event.stream, &event.into())) {
+            return None;
+        }
+        open.count += 1;
+        open.writer
+            .put(&mut open.bytes, &event.stream, event.version, event.into());
+    }
+    (open.count > 0).then(|| open.seal(frames_left, before.hash))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::sync;
 use crate::frame::Frame;
 use crate::log::Position;
 
@@ -17,7 +18,7 @@ use crate::log::Position;
 const SLED_SEGMENT_BYTES: usize = 2 << 20;
 
 /// sled's cache: a few leaves. Recent frames have a cache of their own, verified and decoded.
-const SLED_CACHE_BYTES: u64 = 2 << 20;
+const SLED_CACHE_BYTES: u64 = 128 << 10;
 
 /// How often, and how long each time, to look whether a dropped sled has let go of its files:
 /// two seconds in all, after which the log is left unsealed.
@@ -79,6 +80,8 @@ impl Disk {
         let db = guarded(|| config.open())?;
         let file = File::open(path.join("db"))?;
         alarm_on_blobs(path)?;
+        // Opening replaces sled's snapshot; an older one beside newer segments would mislead it.
+        sync_dir(path)?;
         Ok(Self {
             db,
             file,
@@ -89,14 +92,18 @@ impl Disk {
     /// Everything that a new database consists of, down to the directory entries.
     pub(super) fn sync_creation(&self) -> Result<(), DiskError> {
         guarded(|| self.db.flush())?;
-        File::open(self.path.join("conf"))?.sync_all()?;
-        self.file.sync_all()?;
+        sync::all(&File::open(self.path.join("conf"))?)?;
+        sync::all(&self.file)?;
         sync_dir(&self.path)?;
         Ok(())
     }
 
     /// Puts the frames of one commit into sled, all or none. Not durable before `sync`.
     pub(super) fn put(&self, frames: &[Frame]) -> Result<(), DiskError> {
+        sync::undivided(&self.file, || self.put_and_flush(frames))
+    }
+
+    fn put_and_flush(&self, frames: &[Frame]) -> Result<(), DiskError> {
         guarded(|| {
             if let [frame] = frames {
                 let (key, value) = (frame.first().to_be_bytes(), &frame.bytes()[..]);
@@ -130,7 +137,7 @@ impl Disk {
 
     /// Makes what was put durable.
     pub(super) fn sync(&self) -> Result<(), DiskError> {
-        Ok(self.file.sync_data()?)
+        Ok(sync::data(&self.file)?)
     }
 
     /// The frame that starts at `position`, or else the last one that starts before it.
@@ -167,7 +174,7 @@ impl Disk {
             db.flush()?;
             Ok(())
         })?;
-        file.sync_all()?;
+        sync::all(&file)?;
         guarded(move || {
             drop(db);
             Ok(())
@@ -208,5 +215,5 @@ fn alarm_on_blobs(path: &Path) -> Result<(), DiskError> {
 
 /// Makes the entries of a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    sync::all(&File::open(dir)?)
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::tip::Tip;
 use crate::frame::{Frame, FrameError, GENESIS};
-use crate::index::StreamIndex;
+use crate::index::{Blocks, StreamIndex};
 use crate::log::{Head, Position};
 
 /// Where and why the log cannot be vouched for.
@@ -44,6 +44,14 @@ impl Recovery {
         }
     }
 
+    /// A recovery whose index keeps old positions in `blocks` instead of in memory.
+    pub(super) fn indexed_in(tip: Tip, blocks: Blocks) -> Self {
+        Self {
+            index: StreamIndex::with_blocks(blocks),
+            ..Self::new(tip)
+        }
+    }
+
     /// Takes the next frame, or says why the log ends before it.
     pub(super) fn take(&mut self, key: &[u8], value: Bytes) -> Result<Frame, Fault> {
         let first = self.head.position + 1;
@@ -76,6 +84,7 @@ impl Recovery {
                     .err();
             }
         });
+        self.index.spill();
         if let Some(gap) = gap {
             let error = FrameError::Damaged(gap.to_string());
             return Err(Fault {

@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod damage;
+mod every_byte;
+pub(super) mod power;
+mod power_cut;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +17,24 @@ use super::*;
 use crate::contract_tests::{stream, texts, to};
 use crate::log::Expected;
 use crate::verify;
+
+/// A seeded sequence of numbers: the same damage in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit.max(1)
+    }
+}
+
+/// A number from the environment, or the default: seeds, and how often something is tried.
+fn seeded(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
 
 fn open(dir: &Path) -> SledLog {
     SledLog::open(dir, SledOptions::default()).unwrap()

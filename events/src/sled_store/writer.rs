@@ -59,6 +59,8 @@ impl Writer {
             let group = self.gather(first);
             self.last_group = group.len();
             self.commit(group);
+            // After the replies: nobody waits for old positions to leave the memory.
+            self.shared.spill();
         }
         if self.shared.check_writable().is_ok() {
             let head = self.shared.state().head;
