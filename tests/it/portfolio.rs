@@ -16,7 +16,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let mut looks = tokio::time::interval(LOOK_AGAIN);
     let found = tokio::time::timeout(SOON, async {
-        let mut looks = tokio::time::interval(LOOK_AGAIN);
         loop {
             looks.tick().await;
             if let Some(found) = look().await {
