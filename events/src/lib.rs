@@ -36,7 +36,9 @@ pub use sled_store::backup::backup;
 pub use sled_store::import::LogImport;
 pub use sled_store::salvage::{KeepFrame, Run, SalvageReport, Span, salvage};
 pub use sled_store::truncate::{Truncated, truncate};
-pub use sled_store::verify::{EventCheck, Finding, VerifyError, VerifyReport, verify};
+pub use sled_store::verify::{
+    EventCheck, Finding, VerifyError, VerifyReport, verify, verify_heads,
+};
 pub use sled_store::view::{Frames, LogView, StoredFrame, acknowledged_head};
 pub use sled_store::{BrokenFrame, OpenError, SledLog, SledOptions, TipPolicy, UpkeepError};
 pub use subscription::Subscription;

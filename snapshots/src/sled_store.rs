@@ -5,6 +5,8 @@
 //! load ─► value whole, of this schema? ─ no ─► counted, logged, None
 //! ```
 
+mod inspect;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+
+pub use inspect::{Stored, inspect};
 
 use crate::entry::{self, SNAPSHOT_MAX_BYTES};
 use crate::{Snapshot, SnapshotError, SnapshotStore};

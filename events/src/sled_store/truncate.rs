@@ -42,15 +42,21 @@ pub struct Truncated {
 /// Cuts the log in `dir`, which nobody may have open, after the last whole commit that ends at or
 /// before `after`.
 ///
-/// Snapshots of states that were cut off are the caller's to remove.
-pub fn truncate(dir: impl AsRef<Path>, after: Position) -> Result<Truncated, UpkeepError> {
+/// `before_cut` is told the folder for the old store once it is sure that something is cut and
+/// before anything has changed: snapshots of states that are cut off must go there, for a later
+/// event could bring a stream back to their version.
+pub fn truncate(
+    dir: impl AsRef<Path>,
+    after: Position,
+    before_cut: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> Result<Truncated, UpkeepError> {
     let dir = dir.as_ref();
     let is_log = dir.join(SLED_DIR).is_dir() || dir.join(TIP_FILE).exists();
     if !is_log {
         return Err(UpkeepError::NoLog(dir.display().to_string()));
     }
     let mut lock = DirLock::take(dir)?;
-    let result = cut(dir, after, &mut lock);
+    let result = cut(dir, after, &mut lock, before_cut);
     match result {
         // The log was written anew and sealed: the lock says that nobody is in.
         Ok(done) if done.aside.is_some() => Ok(done),
@@ -61,7 +67,12 @@ pub fn truncate(dir: impl AsRef<Path>, after: Position) -> Result<Truncated, Upk
     }
 }
 
-fn cut(dir: &Path, after: Position, lock: &mut DirLock) -> Result<Truncated, UpkeepError> {
+fn cut(
+    dir: &Path,
+    after: Position,
+    lock: &mut DirLock,
+    before_cut: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> Result<Truncated, UpkeepError> {
     let places = Places::scan(dir).map_err(|error| UpkeepError::io(dir, &error))?;
     if let Some((position, found)) = places.newer.filter(|(position, _)| *position <= after) {
         tracing::debug!(
@@ -90,6 +101,8 @@ fn cut(dir: &Path, after: Position, lock: &mut DirLock) -> Result<Truncated, Upk
     }
     let head = write_kept(&places, kept, &fresh)?;
     let aside = free_name(dir, end)?;
+    fs::create_dir_all(&aside)?;
+    before_cut(&aside)?;
     swap(dir, &fresh, &aside, &head)?;
     lock.clear()?;
     seal::write(dir)?;
@@ -150,7 +163,6 @@ fn write_kept(places: &Places, kept: &[Place], to: &Path) -> Result<Head, Upkeep
 /// Moves the database out and the new one in. The old tip stays in force until the new database
 /// is there: a log without the events that it vouches for does not open.
 fn swap(dir: &Path, fresh: &Path, aside: &Path, head: &Head) -> Result<(), UpkeepError> {
-    fs::create_dir_all(aside)?;
     for name in [FORMAT_FILE, TIP_FILE, SEAL_FILE] {
         copy_if_there(&dir.join(name), &aside.join(name))?;
     }

@@ -15,6 +15,7 @@ use crate::frame::find_frames;
 use crate::log::{EventLog, Expected, Head};
 use crate::{
     LogImport, LogView, SledLog, SledOptions, UpkeepError, backup, salvage, truncate, verify,
+    verify_heads,
 };
 
 async fn events_of(dir: &Path) -> Vec<Recorded> {
@@ -188,7 +189,7 @@ async fn a_cut_log_opens_verifies_and_takes_appends_and_the_cut_part_is_kept() {
     damage_frame(&path, 61);
     // On a copy: sled cuts its file at the damage when it opens it.
     assert!(SledLog::open(copy_of(&path).path(), SledOptions::default()).is_err());
-    let done = truncate(&path, 1_000).unwrap();
+    let done = truncate(&path, 1_000, &mut |_| Ok(())).unwrap();
     assert_eq!(
         (done.head.position, done.before.unwrap().position),
         (60, 120)
@@ -221,15 +222,21 @@ async fn a_cut_falls_on_a_commit_and_a_whole_log_is_left_alone() {
     let path = dir.path().join("log");
     fs::rename(closed().await.keep(), &path).unwrap();
     let before: Vec<_> = files(&path).iter().map(|p| fs::read(p).unwrap()).collect();
-    assert_eq!(truncate(&path, 120).unwrap().aside, None);
+    assert_eq!(truncate(&path, 120, &mut |_| Ok(())).unwrap().aside, None);
     let after: Vec<_> = files(&path).iter().map(|p| fs::read(p).unwrap()).collect();
     assert_eq!(before, after);
-    assert_eq!(truncate(&path, 100).unwrap().head.position, 99);
-    assert_eq!(truncate(&path, 0).unwrap().head.position, 0);
+    assert_eq!(
+        truncate(&path, 100, &mut |_| Ok(())).unwrap().head.position,
+        99
+    );
+    assert_eq!(
+        truncate(&path, 0, &mut |_| Ok(())).unwrap().head.position,
+        0
+    );
     assert!(verify(&path, None).unwrap().is_clean());
     let log = open(&path);
     fill(&log, 1).await;
-    let refused = truncate(&path, 0).unwrap_err();
+    let refused = truncate(&path, 0, &mut |_| Ok(())).unwrap_err();
     assert_eq!(
         refused,
         UpkeepError::InUse {
@@ -245,7 +252,10 @@ async fn a_cut_at_the_end_heals_bytes_that_changed_where_no_read_goes() {
     fs::rename(closed().await.keep(), &path).unwrap();
     fs::write(path.join("sled/stray"), "x").unwrap();
     assert!(!verify(&path, None).unwrap().is_clean());
-    assert_eq!(truncate(&path, 120).unwrap().head.position, 120);
+    assert_eq!(
+        truncate(&path, 120, &mut |_| Ok(())).unwrap().head.position,
+        120
+    );
     assert!(verify(&path, None).unwrap().is_clean());
 }
 
@@ -327,5 +337,20 @@ proptest! {
         }
         let gone: u64 = report.missing.iter().map(|span| span.last - span.first + 1).sum();
         prop_assert_eq!(salvaged.len() + kept.len() + at(gone), written.len());
+    }
+}
+
+#[tokio::test]
+async fn a_log_passes_every_head_it_had_and_no_other() {
+    let dir = closed().await;
+    let mut view = LogView::open(dir.path()).unwrap();
+    let heads: Vec<Head> = view.frames(0).map(|frame| frame.unwrap().head()).collect();
+    let clean = verify_heads(dir.path(), None, &heads).unwrap();
+    assert_eq!(clean.findings, []);
+    let other = |position, hash| verify_heads(dir.path(), None, &[Head { position, hash }]);
+    for (position, hash) in [(60, [9; 32]), (59, heads[19].hash), (150, [9; 32])] {
+        let report = other(position, hash).unwrap();
+        assert_eq!(report.findings.len(), 1, "{position}");
+        assert_eq!(report.findings[0].position, position.min(121));
     }
 }
