@@ -21,6 +21,7 @@ mod inbox;
 mod jobs;
 mod kills;
 mod listen;
+mod log_tools;
 mod methods;
 mod portfolio;
 mod process;
