@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod contention;
+mod once;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,6 +55,9 @@ pub(crate) fn texts(events: &[Recorded]) -> Vec<String> {
 }
 
 use contention::fifty_contenders_have_one_winner_each_and_subscribers_agree_on_the_order;
+use once::{
+    a_repeated_append_with_its_id_is_made_once, the_same_append_at_the_same_time_is_made_once,
+};
 
 type Log = Arc<dyn EventLog>;
 
@@ -354,6 +358,8 @@ contract!(
     an_empty_log_reads_as_nothing,
     a_wrong_version_is_refused_and_leaves_no_trace,
     a_batch_over_several_streams_is_all_or_nothing,
+    a_repeated_append_with_its_id_is_made_once,
+    the_same_append_at_the_same_time_is_made_once,
     what_can_never_be_stored_is_invalid,
     an_append_of_many_frames_is_read_back_whole,
     a_stream_is_read_both_ways_and_in_pages,

@@ -10,6 +10,7 @@
 //! and a payload version. [`codec`] is the only place that touches bincode.
 
 mod admission;
+mod append_ids;
 pub mod codec;
 mod envelope;
 mod frame;
@@ -23,6 +24,7 @@ mod subscription;
 mod contract_tests;
 
 pub use admission::APPEND_MAX_BYTES;
+pub use append_ids::{APPEND_IDS_KEPT, AppendId};
 pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
 pub use frame::{FRAME_FORMAT, FRAME_MAX_BYTES};
 pub use log::{

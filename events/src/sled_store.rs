@@ -45,6 +45,7 @@ pub use tip::TipPolicy;
 pub use upkeep::UpkeepError;
 
 use crate::admission::check_shape;
+use crate::append_ids::AppendId;
 use crate::envelope::{Recorded, StreamId};
 use crate::log::{
     AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
@@ -97,6 +98,31 @@ impl SledLog {
             None => Err(AppendError::Closed(self.shared.why_closed())),
         }
     }
+
+    async fn enqueue(
+        &self,
+        id: Option<AppendId>,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError> {
+        let bytes = check_shape(&batch)?;
+        self.shared.check_writable()?;
+        let closed = |_| AppendError::Closed(self.shared.why_closed());
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+        let room = room.map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            id,
+            batch,
+            bytes,
+            reply,
+            room,
+        };
+        self.sender()?
+            .send(job)
+            .map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
+        answer.await.map_err(closed)?
+    }
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -107,23 +133,15 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl EventLog for SledLog {
     /// An append that is dropped while it waits for the reply may still be written.
     async fn append(&self, batch: Vec<StreamAppend>) -> Result<Appended, AppendError> {
-        let bytes = check_shape(&batch)?;
-        self.shared.check_writable()?;
-        let closed = |_| AppendError::Closed(self.shared.why_closed());
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
-        let room = room.map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
-            batch,
-            bytes,
-            reply,
-            room,
-        };
-        self.sender()?
-            .send(job)
-            .map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
-        answer.await.map_err(closed)?
+        self.enqueue(None, batch).await
+    }
+
+    async fn append_once(
+        &self,
+        id: AppendId,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError> {
+        self.enqueue(Some(id), batch).await
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {

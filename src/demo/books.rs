@@ -1,5 +1,8 @@
 //! What the demo books before it plays, and what it counts afterwards.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_actors::books::{Books, Until};
@@ -14,14 +17,13 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::portfolios::{FUNDING, SAMPLES, Sample};
 use super::stage::DemoError;
-use crate::engine::{DataDirectory, Engine};
+use crate::engine::{DataDirectory, Engine, OpenError};
+use crate::time::{OsEntropy, SystemClock};
 use crate::webhooks::receiver::Receiver;
+use crate::webhooks::secrets::SecretKeeper;
 
 /// This machine: where the demo's receiver listens.
-pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(
-    std::net::Ipv4Addr::new(127, 0, 0, 0),
-    8,
-));
+pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
 
 /// More than the demo books: one page is enough.
 const PAGE: usize = 1_000;
@@ -39,18 +41,58 @@ struct Subscriber {
     failed_before: u64,
 }
 
-/// The day up to which an earlier run has played; none when there was none.
-pub(super) async fn last_day(data: &DataDirectory) -> Result<Option<Timestamp>, String> {
-    if !data.log().is_dir() {
-        return Ok(None);
+/// What an earlier run has left, read before the engine opens.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// The day up to which it has played; none when there was none.
+    pub(super) day: Option<Timestamp>,
+    /// Where its receiver listened.
+    pub(super) receiver: Option<SocketAddr>,
+    /// The secret of each path of its receiver.
+    pub(super) secrets: Vec<(String, String)>,
+}
+
+/// Reads what an earlier run has left.
+pub(super) async fn earlier(data: &DataDirectory) -> Result<Earlier, DemoError> {
+    fn unreadable(error: &dyn std::fmt::Display) -> DemoError {
+        DemoError::Log(error.to_string())
     }
-    let log =
-        SledLog::open(data.log(), SledOptions::default()).map_err(|error| error.to_string())?;
-    let books = Books::replay(&log, Until::Head)
-        .await
-        .map_err(|error| error.to_string())?;
-    log.close().await.map_err(|error| error.to_string())?;
-    Ok(books.market.quotes.values().map(|quote| quote.at).max())
+    if !data.log().is_dir() {
+        return Ok(Earlier::default());
+    }
+    let log = SledLog::open(data.log(), SledOptions::default()).map_err(|e| unreadable(&e))?;
+    let books = Books::replay(&log, Until::Head).await;
+    log.close().await.map_err(|e| unreadable(&e))?;
+    let books = books.map_err(|e| unreadable(&e))?;
+    let keeper = SecretKeeper::open(data.path(), &OsEntropy).map_err(OpenError::from)?;
+    let mut earlier = Earlier {
+        day: books.market.quotes.values().map(|quote| quote.at).max(),
+        ..Earlier::default()
+    };
+    for webhook in books.webhooks.values().filter(|webhook| !webhook.deleted) {
+        let rest = webhook.target.url.as_str().strip_prefix("http://");
+        let Some((address, path)) = rest.and_then(|rest| rest.split_once('/')) else {
+            continue;
+        };
+        earlier.receiver = earlier.receiver.or(address.parse().ok());
+        let secret = keeper.secret(webhook.webhook_id, webhook.secret_generation);
+        earlier.secrets.push((format!("/{path}"), secret));
+    }
+    Ok(earlier)
+}
+
+/// Where the earlier receiver listened, if that is free: what it missed comes at once.
+pub(super) async fn receiver(earlier: &Earlier) -> io::Result<Receiver> {
+    let start = async |address| Receiver::start(address, Arc::new(SystemClock)).await;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let receiver = match start(earlier.receiver.unwrap_or(anywhere)).await {
+        Ok(receiver) => receiver,
+        Err(_) => start(anywhere).await?,
+    };
+    for (path, secret) in &earlier.secrets {
+        receiver.set_secret(path, secret.clone());
+    }
+    Ok(receiver)
 }
 
 /// Books owners, indexes and subscriptions that are not there yet.
@@ -114,12 +156,11 @@ async fn subscribe(
     let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
     let id = match known {
         None => {
-            engine
-                .create_webhook(caller, target, true, false)
-                .await?
-                .webhook
-                .webhook_id
+            let made = engine.create_webhook(caller, target, true, false).await?;
+            receiver.set_secret(&path, made.secret.unwrap_or_default());
+            made.webhook.webhook_id
         }
+        // Its secret is known to the receiver from the beginning.
         Some(view) => {
             let id = view.webhook.webhook_id;
             engine
@@ -128,12 +169,6 @@ async fn subscribe(
             id
         }
     };
-    let secret = engine
-        .rotate_secret(caller, id)
-        .await?
-        .secret
-        .unwrap_or_default();
-    receiver.set_secret(&path, secret);
     Ok(id)
 }
 

@@ -34,95 +34,92 @@ const COUNTS: [&str; 22] = [
 ];
 
 /// The routes that read, with the fields that each answer or item must have.
-fn reads(index: &str, hook: &str) -> Vec<(String, Vec<&'static str>)> {
-    let of = |path: &str, fields: &[&'static str]| (path.to_owned(), fields.to_vec());
-    vec![
-        of("/api/indexes", &INDEX),
-        of(index, &INDEX),
-        of(
-            &format!("{index}/drift"),
-            &[
-                "indexId",
-                "asOf",
-                "totalValue",
-                "drift",
-                "turnover",
-                "threshold",
-                "exceeded",
-                "assets",
-            ],
-        ),
-        of(
-            &format!("{index}/drift/history"),
-            &["at", "drift", "threshold", "exceeded", "totalValue"],
-        ),
-        of(
-            &format!("{index}/rebalances"),
-            &[
-                "rebalanceId",
-                "trigger",
-                "status",
-                "driftBefore",
-                "driftAfter",
-                "trades",
-                "startedAt",
-                "endedAt",
-            ],
-        ),
-        of(
-            &format!("{index}/trades"),
-            &[
-                "rebalanceId",
-                "step",
-                "status",
-                "asset",
-                "side",
-                "quantity",
-                "price",
-                "notional",
-                "fee",
-                "at",
-            ],
-        ),
-        of(&format!("{index}/events"), &EVENT),
-        of("/api/events", &EVENT),
-        of("/api/webhooks", &WEBHOOK),
-        of(hook, &WEBHOOK),
-        of(
-            &format!("{hook}/deliveries"),
-            &[
-                "deliveryId",
-                "position",
-                "status",
-                "attempts",
-                "statusCode",
-                "at",
-            ],
-        ),
-        of(
-            "/api/jobs",
-            &["name", "schedule", "timezone", "enabled", "next"],
-        ),
-        of(
-            "/api/jobs/drift-monitor",
-            &["name", "schedule", "timezone", "enabled", "next"],
-        ),
-        of(
-            "/api/jobs/drift-monitor/runs",
-            &[
-                "runId",
-                "status",
-                "checked",
-                "drifted",
-                "exceeded",
-                "rebalancesStarted",
-                "skipped",
-                "durationMs",
-            ],
-        ),
-        of("/api/prices", &["asset", "price"]),
-    ]
+fn reads(index: &str, hook: &str) -> Vec<(String, &'static [&'static str])> {
+    let index_routes: [(&str, &[&str]); 6] = [
+        ("", &INDEX),
+        ("/drift", &DRIFT),
+        ("/drift/history", &DRIFT_FOUND),
+        ("/rebalances", &REBALANCE),
+        ("/trades", &TRADE),
+        ("/events", &EVENT),
+    ];
+    let hook_routes: [(&str, &[&str]); 2] = [("", &WEBHOOK), ("/deliveries", &DELIVERY)];
+    let routes: [(&str, &[&str]); 7] = [
+        ("/api/indexes", &INDEX),
+        ("/api/events", &EVENT),
+        ("/api/webhooks", &WEBHOOK),
+        ("/api/jobs", &JOB),
+        ("/api/jobs/drift-monitor", &JOB),
+        ("/api/jobs/drift-monitor/runs", &RUN),
+        ("/api/prices", &["asset", "price"]),
+    ];
+    let under = |base: &str, (path, fields): (&str, &'static [&'static str])| {
+        (format!("{base}{path}"), fields)
+    };
+    let of_index = index_routes.into_iter().map(|route| under(index, route));
+    let of_hook = hook_routes.into_iter().map(|route| under(hook, route));
+    let others = routes.into_iter().map(|route| under("", route));
+    of_index.chain(of_hook).chain(others).collect()
 }
+
+const DRIFT: [&str; 8] = [
+    "indexId",
+    "asOf",
+    "totalValue",
+    "drift",
+    "turnover",
+    "threshold",
+    "exceeded",
+    "assets",
+];
+
+const DRIFT_FOUND: [&str; 5] = ["at", "drift", "threshold", "exceeded", "totalValue"];
+
+const REBALANCE: [&str; 8] = [
+    "rebalanceId",
+    "trigger",
+    "status",
+    "driftBefore",
+    "driftAfter",
+    "trades",
+    "startedAt",
+    "endedAt",
+];
+
+const TRADE: [&str; 10] = [
+    "rebalanceId",
+    "step",
+    "status",
+    "asset",
+    "side",
+    "quantity",
+    "price",
+    "notional",
+    "fee",
+    "at",
+];
+
+const DELIVERY: [&str; 6] = [
+    "deliveryId",
+    "position",
+    "status",
+    "attempts",
+    "statusCode",
+    "at",
+];
+
+const JOB: [&str; 5] = ["name", "schedule", "timezone", "enabled", "next"];
+
+const RUN: [&str; 8] = [
+    "runId",
+    "status",
+    "checked",
+    "drifted",
+    "exceeded",
+    "rebalancesStarted",
+    "skipped",
+    "durationMs",
+];
 
 const INDEX: [&str; 13] = [
     "indexId",
@@ -175,19 +172,7 @@ async fn furnished(client: &Client, inbox: &Inbox) -> (String, String) {
     let index = constructed(client, "DRIFT").await;
     push(client, "130", "100").await;
     let run = cycle(client).await;
-    has(
-        &run,
-        &[
-            "runId",
-            "status",
-            "checked",
-            "drifted",
-            "exceeded",
-            "rebalancesStarted",
-            "skipped",
-            "durationMs",
-        ],
-    );
+    has(&run, &RUN);
     inbox
         .wait_until(|all| {
             all.iter()
@@ -260,7 +245,7 @@ async fn what_is_read_has_its_shape_and_head_tells_the_same_without_a_body() {
         assert!(!items.is_empty(), "{path} lists nothing");
         for item in &items {
             // Payloads of events are the log's, and what they hold is named by their type.
-            has(item, &fields);
+            has(item, fields);
             is_well_formed("", item);
         }
         let head = owner.send("HEAD", &path, &[], "").await;

@@ -104,7 +104,7 @@ async fn times_that_came_while_the_process_was_down_are_one_run_at_start() {
     .await;
     let caught_up = |runs: &[Value]| {
         runs.iter()
-            .filter(|run| run["trigger"] == "CATCH_UP")
+            .filter(|run| run["trigger"] == "CATCHUP")
             .count()
     };
     assert_eq!(caught_up(&runs), 1, "{runs:?}");

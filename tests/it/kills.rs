@@ -33,7 +33,10 @@ async fn a_demo_that_is_killed_again_and_again_loses_nothing_and_trades_nothing_
         let moment = Duration::from_millis(moments.next_u64() % LATEST_MS);
         println!("kill {kill} after {moment:?}");
         let demo = home.start(&["demo", "--json", "--cycles", "100000"]);
-        tokio::time::sleep(moment).await;
+        // Not what it does but when it is killed is drawn, so it is timed.
+        tokio::time::timeout(moment, std::future::pending::<()>())
+            .await
+            .unwrap_err();
         demo.kill();
         if home.data().join("log").is_dir() {
             stands_after_a_crash(&home).await;
@@ -119,8 +122,10 @@ fn by_id(indexes: &[Value]) -> BTreeMap<String, Position> {
         let holdings = lines
             .map(|line| (text(&line["asset"]).to_owned(), decimal(&line["quantity"])))
             .collect();
+        // The API names it in camelCase, the replayed state by its field.
         let id = index.get("indexId").unwrap_or(&index["index_id"]);
-        (text(id).to_owned(), (decimal(&index["cash"]), holdings))
+        let id = text(id).to_owned();
+        (id, (decimal(&index["cash"]), holdings))
     };
     indexes.iter().map(position).collect()
 }

@@ -14,12 +14,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks until `look` finds something.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut looks = tokio::time::interval(LOOK_AGAIN);
     let found = tokio::time::timeout(SOON, async {
         loop {
+            looks.tick().await;
             if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
         }
     });
     found

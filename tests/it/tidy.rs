@@ -46,7 +46,7 @@ const FORBIDDEN_WORDS: [[&str; 2]; 9] = [
 ];
 
 /// What the rules may not name: runtime, actors, storage, network, clocks, randomness.
-const OUTSIDE_OF_DOMAIN: [&str; 14] = [
+const OUTSIDE_OF_DOMAIN: [&str; 17] = [
     "tokio::",
     "ractor::",
     "sled::",
@@ -59,6 +59,9 @@ const OUTSIDE_OF_DOMAIN: [&str; 14] = [
     "std::fs",
     "std::net",
     "std::time",
+    "std::thread",
+    "std::env",
+    "std::process",
     "Utc::now",
     "Local::now",
 ];
@@ -370,6 +373,40 @@ fn crates_see_what_lies_below_them() {
             if foreign.contains(&&*name) {
                 findings.push(format!("{folder:?} depends on {name}"));
             }
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut findings = Vec::new();
+    let sources = sources();
+    for (folder, _) in EDGES {
+        let below = Path::new(folder).join("src").to_string_lossy().into_owned();
+        let own = || sources.iter().filter(|s| s.path.starts_with(&below));
+        for name in dependencies(folder) {
+            let module = name.replace('-', "_");
+            if !own().any(|source| source.program().contains(&module)) {
+                findings.push(format!("{folder:?} depends on {name} and does not use it"));
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn the_readme_shows_every_key_with_its_default() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let mut findings = Vec::new();
+    for key in evenkeel::config::keys::KEYS {
+        let default = match key.default {
+            "" => String::new(),
+            text => format!("`{text}`"),
+        };
+        let row = format!("| `{}` | `{}` | {default} |", key.name, key.env);
+        if !readme.contains(&row) {
+            findings.push(format!("README.md lacks the row {row}"));
         }
     }
     assert_none(&findings);

@@ -1,17 +1,19 @@
 //! The body of a frame: its events, each as the difference to the one before it.
 //!
 //! ```text
-//! event  = same-flags(1) stream(word) version type(word) payload-version by(word)
+//! event  = flags(1) [append id 16, events of the append] stream(word) version type(word) payload-version by(word)
 //!          [owner 16] [correlation 16] [causation 16] time-difference payload-length payload
 //! word   = 0 length bytes   a new word, which gets the next number of this frame
 //!        | n                the n-th word of this frame
 //! ```
 //! Plain numbers are LEB128; the time difference is zigzag. The flags say which of owner,
-//! correlation and causation are those of the event before (zero before the first).
+//! correlation and causation are those of the event before (zero before the first), and whether
+//! the event begins an append that has an id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::append_ids::AppendId;
 use crate::codec::PAYLOAD_MAX_BYTES;
 use crate::envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId};
 use crate::frame::{Frame, HEADER_BYTES};
@@ -20,6 +22,10 @@ use crate::log::{Position, Version};
 const SAME_OWNER: u8 = 1;
 const SAME_CORRELATION: u8 = 2;
 const SAME_CAUSATION: u8 = 4;
+const BEGINS_NAMED_APPEND: u8 = 8;
+
+/// A flag beyond these is not of this format.
+const FLAGS: u8 = SAME_OWNER | SAME_CORRELATION | SAME_CAUSATION | BEGINS_NAMED_APPEND;
 
 /// Longest event type or author: its length is one byte.
 const WORD_MAX_BYTES: usize = 255;
@@ -100,7 +106,7 @@ pub(super) struct Writer<'t> {
 impl<'t> Writer<'t> {
     /// An upper bound of what [`Writer::put`] will write.
     pub(super) fn room_for(stream: &StreamId, event: &EventSource<'_, '_>) -> usize {
-        const NUMBERS: usize = 1 + 5 * 10 + 3 * 16 + 3 * 2;
+        const NUMBERS: usize = 1 + 6 * 10 + 4 * 16 + 3 * 2;
         let words = stream.as_str().len() + event.event_type.len() + event.metadata.by.len();
         NUMBERS + words + event.payload.len()
     }
@@ -108,6 +114,7 @@ impl<'t> Writer<'t> {
     pub(super) fn put(
         &mut self,
         out: &mut Vec<u8>,
+        named: Option<(AppendId, u64)>,
         stream: &StreamId,
         version: Version,
         event: EventSource<'t, '_>,
@@ -115,6 +122,10 @@ impl<'t> Writer<'t> {
         let meta = event.metadata;
         let flags_at = out.len();
         out.push(0);
+        if let Some((id, events)) = named {
+            out.extend_from_slice(&id.0.to_le_bytes());
+            put_number(out, events);
+        }
         self.put_word(out, stream.shared());
         put_number(out, version);
         self.put_type(out, event.event_type);
@@ -133,6 +144,9 @@ impl<'t> Writer<'t> {
             meta.cause.causation,
             SAME_CAUSATION,
         );
+        if named.is_some() {
+            flags |= BEGINS_NAMED_APPEND;
+        }
         out[flags_at] = flags;
         put_number(
             out,
@@ -207,6 +221,8 @@ pub(crate) struct EventView<'a> {
     pub position: Position,
     pub stream: &'a str,
     pub version: Version,
+    /// Name and number of events of the append that begins here.
+    pub append: Option<(AppendId, u64)>,
     stream_word: usize,
     type_word: usize,
     author_word: usize,
@@ -296,6 +312,15 @@ impl<'a> Reader<'a> {
 
     pub(super) fn next_event(&mut self) -> Option<EventView<'a>> {
         let flags = self.take(1)?[0];
+        if flags & !FLAGS != 0 {
+            return None;
+        }
+        let append = if flags & BEGINS_NAMED_APPEND == 0 {
+            None
+        } else {
+            let id = self.take(16)?.try_into().ok().map(u128::from_le_bytes)?;
+            Some((AppendId(id), self.number()?))
+        };
         let stream_word = self.word()?;
         let version = self.number()?;
         let type_word = self.word()?;
@@ -316,6 +341,7 @@ impl<'a> Reader<'a> {
             position,
             stream: self.words[stream_word],
             version,
+            append,
             stream_word,
             type_word,
             author_word,

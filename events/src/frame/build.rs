@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::append_ids::AppendId;
 use crate::envelope::{NewEvent, Recorded, StreamId};
 use crate::frame::body::Writer;
 use crate::frame::{FRAME_FORMAT, FRAME_MAX_BYTES, Frame, HASH_BYTES, HEADER_BYTES, Header};
@@ -71,6 +72,8 @@ pub(crate) struct FrameBuilder {
     next: Position,
     full: Vec<OpenFrame<'static>>,
     open: OpenFrame<'static>,
+    /// Name and length of the append that the next event begins.
+    named: Option<(AppendId, u64)>,
 }
 
 impl FrameBuilder {
@@ -81,7 +84,13 @@ impl FrameBuilder {
             next,
             full: Vec::new(),
             open: OpenFrame::new(next),
+            named: None,
         }
+    }
+
+    /// The next `events` events are the append of this name.
+    pub(crate) fn name_next(&mut self, id: AppendId, events: u64) {
+        self.named = Some((id, events));
     }
 
     /// Adds an event that [`super::check_event`] accepts and gives its position.
@@ -99,9 +108,13 @@ impl FrameBuilder {
             self.full.push(full);
         }
         self.open.count += 1;
-        self.open
-            .writer
-            .put(&mut self.open.bytes, stream, version, event.into());
+        self.open.writer.put(
+            &mut self.open.bytes,
+            self.named.take(),
+            stream,
+            version,
+            event.into(),
+        );
         self.next += 1;
         self.next - 1
     }
@@ -145,8 +158,13 @@ pub(crate) fn rebuild(before: Head, frames_left: u16, events: &[Recorded]) -> Op
             return None;
         }
         open.count += 1;
-        open.writer
-            .put(&mut open.bytes, &event.stream, event.version, event.into());
+        open.writer.put(
+            &mut open.bytes,
+            None,
+            &event.stream,
+            event.version,
+            event.into(),
+        );
     }
     (open.count > 0).then(|| open.seal(frames_left, before.hash))
 }

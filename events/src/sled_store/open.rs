@@ -116,6 +116,7 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
     let tip_writer = TipWriter::start(dir, &recovery.head)?;
     let state = State {
         index: recovery.index,
+        ids: recovery.ids,
         head: recovery.head,
     };
     start(Shared::new(dir, lock, disk, state), tip_writer, options)

@@ -15,6 +15,7 @@ use super::cache::{CachedFrame, FrameCache};
 use super::disk::{Disk, DiskError};
 use super::lock::DirLock;
 use super::{guard, seal};
+use crate::append_ids::AppendIds;
 use crate::envelope::{Recorded, StreamId};
 use crate::frame::Frame;
 use crate::index::{IndexError, StreamIndex, Stretch};
@@ -26,6 +27,7 @@ const CLOSED_ORDERLY: &str = "it was closed in an orderly way";
 #[derive(Debug)]
 pub(super) struct State {
     pub index: StreamIndex,
+    pub ids: AppendIds,
     pub head: Head,
 }
 

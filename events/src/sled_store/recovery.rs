@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::tip::Tip;
+use crate::append_ids::AppendIds;
 use crate::frame::{Frame, FrameError, GENESIS};
 use crate::index::{Blocks, StreamIndex};
 use crate::log::{Head, Position};
@@ -18,6 +19,7 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) struct Recovery {
     pub index: StreamIndex,
+    pub ids: AppendIds,
     pub head: Head,
     pub frames: u64,
     /// Frames of the last commit that have yet to come.
@@ -36,6 +38,7 @@ impl Recovery {
         let tip_met = tip.must_contain() == Some(head);
         Self {
             index: StreamIndex::default(),
+            ids: AppendIds::default(),
             head,
             frames: 0,
             frames_left: 0,
@@ -77,6 +80,7 @@ impl Recovery {
     fn index_events(&mut self, frame: &Frame) -> Result<(), Fault> {
         let mut gap = None;
         let walked = frame.walk(|event| {
+            self.ids.see(event);
             if gap.is_none() {
                 gap = self
                     .index

@@ -119,6 +119,34 @@ async fn reopening_keeps_everything_and_continues() {
 }
 
 #[tokio::test]
+async fn a_named_append_is_known_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = "x".repeat(9_000);
+    // Larger than a frame, over two streams.
+    let batch = || {
+        let pages = [page.as_str(); 7];
+        vec![
+            to("a", Expected::Exact(0), &pages),
+            to("b", Expected::Exact(0), &["end"]),
+        ]
+    };
+    let log = open(dir.path());
+    fill(&log, 1).await;
+    let first = log.append_once(AppendId(1 << 100), batch()).await.unwrap();
+    fill(&log, 3).await;
+    for closes in [true, false] {
+        if closes {
+            log.close().await.unwrap();
+        }
+        let copied = copy_of(dir.path());
+        let log = open(copied.path());
+        let again = log.append_once(AppendId(1 << 100), batch()).await;
+        assert_eq!(again.as_ref(), Ok(&first));
+        assert_eq!(log.head().position, 20);
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_dropped_without_close_keeps_what_it_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
