@@ -13,7 +13,9 @@ use super::lock::{DirLock, LockError};
 use super::reader::{Shared, State};
 use super::recovery::{Fault, Recovery};
 use super::tip::{Tip, TipPolicy, TipWriter};
+use super::upkeep::UpkeepError;
 use super::verify::raw::RawLog;
+use super::view::LogView;
 use super::writer::Writer;
 use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, seal, tip};
 use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
@@ -79,6 +81,17 @@ impl From<LockError> for OpenError {
     }
 }
 
+impl From<UpkeepError> for OpenError {
+    fn from(error: UpkeepError) -> Self {
+        match error {
+            UpkeepError::Damaged { position, detail } => Self::Damaged { position, detail },
+            UpkeepError::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
+            UpkeepError::InUse { pid } => Self::InUse { pid },
+            other => Self::Io(other.to_string()),
+        }
+    }
+}
+
 impl From<Fault> for OpenError {
     fn from(Fault { position, error }: Fault) -> Self {
         match error {
@@ -95,6 +108,11 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
     fs::create_dir_all(dir)?;
     let lock = DirLock::take(dir)?;
     let is_new = check_marker(dir)?;
+    if !is_new {
+        // Before sled is let near: it cuts its file at the first damage that it finds, and
+        // whatever lies beyond would be lost to a salvage.
+        LogView::open(dir)?;
+    }
     seal::remove(dir)?;
     if is_new {
         tip::reset(

@@ -187,8 +187,8 @@ async fn a_cut_log_opens_verifies_and_takes_appends_and_the_cut_part_is_kept() {
     fs::rename(closed().await.keep(), &path).unwrap();
     let written = events_of(&path).await;
     damage_frame(&path, 61);
-    // On a copy: sled cuts its file at the damage when it opens it.
-    assert!(SledLog::open(copy_of(&path).path(), SledOptions::default()).is_err());
+    // A refused open costs nothing: sled, which cuts its file at a damage, is not let near.
+    assert!(SledLog::open(&path, SledOptions::default()).is_err());
     let done = truncate(&path, 1_000, &mut |_| Ok(())).unwrap();
     assert_eq!(
         (done.head.position, done.before.unwrap().position),
