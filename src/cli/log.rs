@@ -42,8 +42,15 @@ pub enum LogCommand {
     /// Check every stored byte; exits with 1 and the first bad position when one is wrong
     Verify(verify::VerifyArgs),
     /// Print events, oldest first, one JSON object a line
+    ///
+    /// Without --follow they are read from the files of the data directory, also while a server
+    /// runs there. With --follow they come from the running server, over HTTP, as it writes them:
+    /// the events that the token may see, which for an admin token is all of them. A connection
+    /// that breaks is made anew from the last position seen.
     Tail(tail::TailArgs),
     /// Rebuild the state of the past
+    ///
+    /// Read from the files, also while a server runs.
     Replay(replay::ReplayArgs),
     /// Show what changed between two times or positions
     Diff(diff::DiffArgs),
@@ -54,16 +61,37 @@ pub enum LogCommand {
     /// Write every event as a line of JSON to standard output
     Export,
     /// Make a data directory from exported lines
+    ///
+    /// The same positions, versions and hashes, or nothing: a line that was changed is refused.
     Import(exchange::ImportArgs),
     /// Copy the data directory to a new one, also while a server runs
+    ///
+    /// The copy holds everything that was acknowledged before the command began, and is itself a
+    /// data directory: sealed, to be verified, served or restored. With the log go the paper
+    /// venue's books, the key of webhook secrets and the admin token: keep it as safe as the
+    /// original.
     Backup(backup::BackupArgs),
     /// Make the data directory from a backup
+    ///
+    /// The data directory must not exist yet, or be empty. Every frame is verified on the way.
     Restore(backup::RestoreArgs),
     /// Bring every intact event out of a damaged directory
+    ///
+    /// FROM is only read, whatever its database thinks. TO becomes a data directory with the
+    /// unbroken part of the log; what lies beyond a gap is kept in TO/log.beyond, as frames and as
+    /// exported lines; TO/salvage.json says what is missing. Exits with 1 when something is.
     Salvage(salvage::SalvageArgs),
     /// Cut the log after a position; what is cut is kept in a folder beside it
+    ///
+    /// What is kept is the last whole commit that ends at or before the position, or the last
+    /// intact one if the log is damaged before that. The store as it was moves to the folder
+    /// log.cut-after-POSITION, snapshots with it. Clients that remember a position past the cut
+    /// must forget it.
     Truncate(truncate::TruncateArgs),
     /// Print where the log ends, signed if asked; also while a server runs
+    ///
+    /// A signed head is one line of JSON. Let a schedule append one to a file on another machine:
+    /// `log verify --head FILE --key KEY` tells later whether history was rewritten.
     Head(head::HeadArgs),
     /// Make a key that signs heads
     Key(head::KeyArgs),

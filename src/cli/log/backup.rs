@@ -10,9 +10,7 @@ use crate::audit::copies::copy_data;
 use crate::cli::{CliError, print};
 use crate::engine::DataDirectory;
 
-/// Where to. The copy holds everything that was acknowledged before the command began, and is
-/// itself a data directory: sealed, to be verified, served or restored. With the log go the paper
-/// venue's books, the key of webhook secrets and the admin token: keep it as safe as the original.
+/// Where to.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     /// A new or an empty directory
@@ -20,7 +18,7 @@ pub struct BackupArgs {
     pub to: PathBuf,
 }
 
-/// From where. The data directory must not exist yet, or be empty. Every frame is verified.
+/// From where.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     /// What `log backup` wrote

@@ -13,9 +13,7 @@ use crate::cli::{CliError, print};
 use crate::engine::DataDirectory;
 use crate::time::SystemClock;
 
-/// How to print it. A signed head is one line of JSON: let a schedule append it to a file on
-/// another machine, and `log verify --head FILE --key KEY` tells later whether history was
-/// rewritten.
+/// How to print it.
 #[derive(Debug, Args)]
 pub struct HeadArgs {
     /// Sign it with this private key (PEM, PKCS #8, ed25519)

@@ -14,9 +14,7 @@ use crate::cli::{CliError, print};
 /// Broken places that are listed as text; all of them are in the JSON.
 const BROKEN_SHOWN_MAX: usize = 20;
 
-/// From where to where. FROM is only read, whatever its database thinks. TO becomes a data
-/// directory with the unbroken part of the log; what lies beyond a gap is kept in TO/log.beyond.
-/// Exits with 1 when something is missing.
+/// From where to where.
 #[derive(Debug, Args)]
 pub struct SalvageArgs {
     /// The damaged data directory, or the folder of one log

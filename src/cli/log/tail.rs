@@ -14,9 +14,7 @@ use crate::cli::{CliError, print};
 use crate::config::Config;
 use crate::engine::DataDirectory;
 
-/// Which events. Without --follow they are read from the files of the data directory, also while
-/// a server runs there. With --follow they come from the running server, over HTTP, as it writes
-/// them: the events that the token may see, which for an admin token is all of them.
+/// Which events, and from where.
 #[derive(Debug, Args)]
 pub struct TailArgs {
     /// Begin after this position [default: 0, with --follow what comes next]

@@ -9,9 +9,7 @@ use crate::audit::rescue::truncate_data;
 use crate::cli::{CliError, print};
 use crate::engine::DataDirectory;
 
-/// Where to cut. What is kept is the last whole commit that ends at or before the position, or the
-/// last intact one if the log is damaged before that. The store as it was moves to a folder beside
-/// the log, snapshots with it. Clients that remember a position past the cut must forget it.
+/// Where to cut.
 #[derive(Debug, Args)]
 pub struct TruncateArgs {
     /// The last position to keep
