@@ -22,7 +22,7 @@ use evenkeel_snapshots::{MemorySnapshots, SledSnapshots, SnapshotStore};
 use crate::time::{OsEntropy, SystemClock};
 use crate::venues::{Faults, PaperSettings, PaperVenue};
 use crate::webhooks::policy::AddressPolicy;
-use crate::webhooks::secrets::SecretKeeper;
+use crate::webhooks::secrets::{KEY_FILE, SecretKeeper};
 use crate::webhooks::transport::HttpTransport;
 
 /// The account name of the paper venue.
@@ -56,6 +56,11 @@ impl DataDirectory {
     /// Snapshots, which may be deleted at any time.
     pub fn snapshots(&self) -> PathBuf {
         self.0.join("snapshots")
+    }
+
+    /// The key of webhook secrets.
+    pub fn webhook_key(&self) -> PathBuf {
+        self.0.join(KEY_FILE)
     }
 
     /// The admin token that the first start wrote.

@@ -1,6 +1,8 @@
 //! The books: every state that the log tells of, folded from its events. The audit's view: as
 //! of any position or time, without an engine.
 
+mod rebalances;
+
 use std::collections::BTreeMap;
 
 use evenkeel_domain::Event;
@@ -8,14 +10,20 @@ use evenkeel_domain::access::{self, Owner};
 use evenkeel_domain::index::{self, Index};
 use evenkeel_domain::job::{self, Job};
 use evenkeel_domain::market::Market;
-use evenkeel_domain::values::{IndexId, OwnerId, Timestamp, WebhookId};
+use evenkeel_domain::values::{IndexId, OwnerId, RebalanceId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, Webhook};
+use evenkeel_events::codec;
 use evenkeel_events::{EventLog, Position, Recorded};
 
 use crate::journal::{self, ReplayError};
 
+pub use rebalances::RebalanceRecord;
+
 /// Events read per page.
 const PAGE: usize = 2_048;
+
+/// The layout of index states in snapshots that this program takes up.
+pub const INDEX_SNAPSHOT_SCHEMA: u16 = crate::index::SNAPSHOT_SCHEMA;
 
 /// How far to replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +61,20 @@ pub struct Books {
     pub jobs: BTreeMap<String, Job>,
     /// Prices.
     pub market: Market,
+    /// Rebalances, ended ones too unless the books are of what runs only.
+    pub rebalances: BTreeMap<RebalanceId, RebalanceRecord>,
+    only_running: bool,
 }
 
 impl Books {
+    /// Books that forget a rebalance when it has ended: they stay small over any history.
+    pub fn of_what_runs() -> Self {
+        Self {
+            only_running: true,
+            ..Self::default()
+        }
+    }
+
     /// Replays a log.
     pub async fn replay(log: &dyn EventLog, until: Until) -> Result<Self, ReplayError> {
         let mut books = Self::default();
@@ -65,12 +84,26 @@ impl Books {
                 return Ok(books);
             }
             for recorded in &page {
-                if !until.includes(recorded) {
+                if !books.adopt_until(recorded, until)? {
                     return Ok(books);
                 }
-                books.adopt(recorded)?;
             }
         }
+    }
+
+    /// Folds the next event of the log unless it lies beyond `until`; says whether it did.
+    pub fn adopt_until(&mut self, recorded: &Recorded, until: Until) -> Result<bool, ReplayError> {
+        let included = until.includes(recorded);
+        if included {
+            self.adopt(recorded)?;
+        }
+        Ok(included)
+    }
+
+    /// What a snapshot of this stream must say now; none for a stream that has no snapshots.
+    pub fn snapshot_state(&self, stream: &str) -> Option<Vec<u8>> {
+        let index = self.indexes.get(&stream.parse::<IndexId>().ok()?)?;
+        codec::encode(index).ok()
     }
 
     /// Folds one event, the next one of the log.
@@ -81,9 +114,14 @@ impl Books {
             Event::Index(event) => fold(&mut self.indexes, stream, |state| {
                 index::apply(state, event);
             }),
-            Event::Rebalance(event) => fold(&mut self.indexes, stream, |state| {
-                index::apply_rebalance(state, event);
-            }),
+            Event::Rebalance(event) => {
+                fold(&mut self.indexes, stream, |state| {
+                    index::apply_rebalance(state, event);
+                });
+                if let Ok(index_id) = stream.parse() {
+                    rebalances::apply(&mut self.rebalances, index_id, event, !self.only_running);
+                }
+            }
             Event::Webhook(event) => fold(&mut self.webhooks, stream, |state| {
                 webhook::apply(state, event);
             }),

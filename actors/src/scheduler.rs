@@ -12,7 +12,7 @@ use evenkeel_domain::job::{
     self, Job, JobCommand, JobEvent, JobRefusal, Reason, RunCompleted, RunTrigger,
 };
 use evenkeel_domain::schedule::Schedule;
-use evenkeel_domain::values::{EventKey, RunId, Timestamp};
+use evenkeel_domain::values::{EventKey, RunId, Span, Timestamp};
 use evenkeel_events::StreamId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -29,6 +29,10 @@ use crate::streams;
 /// Longest sleep of the timer: after it the clock is read anew, so a clock that was set is
 /// noticed within a minute.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
+
+/// A last run that lies further ahead than this means that the clock was set back; less is the
+/// wobble of a clock that is kept in step.
+const AHEAD_MAX: Span = Span::from_secs(60);
 
 /// Runs by hand that may wait for the one that is going.
 const WAITING_MAX: usize = 64;
@@ -88,6 +92,9 @@ pub(crate) struct SchedulerState {
     /// The tick that is armed; older ones are stale.
     armed: Option<tokio::task::JoinHandle<()>>,
     first_look: bool,
+    /// Where a clock that was set back stood when that was noticed, or when the last run since
+    /// then began.
+    set_back: Option<Timestamp>,
 }
 
 impl Actor for Scheduler {
@@ -117,6 +124,7 @@ impl Actor for Scheduler {
             coalesced: 0,
             armed,
             first_look: true,
+            set_back: None,
         };
         state.register().await?;
         Ok(state)
@@ -222,7 +230,7 @@ impl SchedulerState {
         if self.going.is_some() {
             return self.coalesce(now);
         }
-        if !self.job.as_ref().is_some_and(|job| job.missed(now)) {
+        if !self.is_due(now) {
             return;
         }
         let trigger = if first_look {
@@ -231,6 +239,23 @@ impl SchedulerState {
             RunTrigger::Schedule
         };
         self.start(myself, trigger, Vec::new());
+    }
+
+    /// Whether a time of the schedule has come. After the clock was set back, the times that it
+    /// shows once more count again: else nothing would run until it shows what it showed.
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        let Some(job) = &self.job else { return false };
+        let ran_at = job.last_run.as_ref().map(|run| run.started_at);
+        let covered = ran_at.map_or(job.scheduled_at, |ran_at| ran_at.max(job.scheduled_at));
+        if covered.since(now) <= AHEAD_MAX {
+            self.set_back = None;
+            return job.missed(now);
+        }
+        let since = *self.set_back.get_or_insert(now);
+        let schedule = self.schedule.as_ref().filter(|_| job.enabled);
+        schedule
+            .and_then(|schedule| schedule.next_after(since))
+            .is_some_and(|due| due <= now)
     }
 
     /// Merges a time that comes while a run is going into that run.
@@ -281,6 +306,7 @@ impl SchedulerState {
                 let _ = reply.send(Ok(RunView::going(run_id)));
             }
         }
+        self.set_back = self.set_back.map(|_| self.shell.now());
         self.going = Some(GoingRun {
             run_id,
             covers: self.shell.now(),

@@ -46,6 +46,10 @@ impl HandClock {
             Ordering::SeqCst,
         );
     }
+
+    pub(crate) fn set(&self, time: Timestamp) {
+        self.0.store(time.as_micros(), Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {

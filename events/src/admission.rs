@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::append_ids::{AppendId, AppendIds};
 use crate::envelope::StreamId;
 use crate::frame::{Commit, FrameBuilder, check_event};
 use crate::index::StreamIndex;
@@ -39,7 +40,7 @@ pub(crate) fn check_shape(batch: &[StreamAppend]) -> Result<usize, AppendError> 
             return invalid(format!("stream {} is named twice", part.stream));
         }
         for event in &part.events {
-            check_event(event)
+            check_event(event.into())
                 .map_err(|what| AppendError::Invalid(format!("stream {}: {what}", part.stream)))?;
             bytes = bytes.saturating_add(event.payload.len() + EVENT_OVERHEAD_BYTES);
         }
@@ -65,11 +66,22 @@ pub(crate) struct Entry {
 pub(crate) struct Admitted {
     pub commit: Commit,
     pub entries: Vec<Entry>,
+    named: HashMap<AppendId, Appended>,
 }
 
 impl Admitted {
     /// Makes the commit's events known; only after they are durable.
-    pub(crate) fn index_into(&self, index: &mut StreamIndex) -> Result<(), AppendError> {
+    pub(crate) fn index_into(
+        &self,
+        index: &mut StreamIndex,
+        ids: &mut AppendIds,
+    ) -> Result<(), AppendError> {
+        // In the order of the log, as a later opening sees them: the oldest leave the window first.
+        let mut named: Vec<_> = self.named.iter().collect();
+        named.sort_unstable_by_key(|(_, appended)| appended.first);
+        for (id, appended) in named {
+            ids.insert(*id, appended.clone());
+        }
         for entry in &self.entries {
             index
                 .record_shared(&entry.stream, entry.version, entry.position)
@@ -83,15 +95,19 @@ impl Admitted {
 #[derive(Debug)]
 pub(crate) struct Admission<'a> {
     durable: &'a StreamIndex,
+    ids: &'a AppendIds,
+    named: HashMap<AppendId, Appended>,
     pending: HashMap<StreamId, Version>,
     frames: FrameBuilder,
     entries: Vec<Entry>,
 }
 
 impl<'a> Admission<'a> {
-    pub(crate) fn new(durable: &'a StreamIndex, head: Head) -> Self {
+    pub(crate) fn new(durable: &'a StreamIndex, ids: &'a AppendIds, head: Head) -> Self {
         Self {
             durable,
+            ids,
+            named: HashMap::new(),
             pending: HashMap::new(),
             frames: FrameBuilder::new(head),
             entries: Vec::new(),
@@ -99,17 +115,32 @@ impl<'a> Admission<'a> {
     }
 
     /// Accepts a batch whose shape was checked, or refuses it alone.
-    pub(crate) fn admit(&mut self, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+    pub(crate) fn admit(
+        &mut self,
+        id: Option<AppendId>,
+        batch: &[StreamAppend],
+    ) -> Result<Appended, AppendError> {
+        let made = id.and_then(|id| self.named.get(&id).or_else(|| self.ids.get(id)));
+        if let Some(made) = made {
+            return repeated(made, batch);
+        }
         for part in batch {
             self.check_version(part)?;
         }
         let first = self.frames.last() + 1;
+        if let Some(id) = id {
+            self.frames.name_next(id, events_in(batch));
+        }
         let versions = batch.iter().map(|part| self.put(part)).collect();
-        Ok(Appended {
+        let appended = Appended {
             first,
             last: self.frames.last(),
             versions,
-        })
+        };
+        if let Some(id) = id {
+            self.named.insert(id, appended.clone());
+        }
+        Ok(appended)
     }
 
     fn version(&self, stream: &StreamId) -> Version {
@@ -151,6 +182,22 @@ impl<'a> Admission<'a> {
         (!self.frames.is_empty()).then(|| Admitted {
             commit: self.frames.finish(),
             entries: self.entries,
+            named: self.named,
         })
+    }
+}
+
+fn events_in(batch: &[StreamAppend]) -> u64 {
+    batch.iter().map(|part| part.events.len() as u64).sum()
+}
+
+/// What the first append of this name gave, unless the batch is visibly another one.
+fn repeated(made: &Appended, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+    let events = made.last + 1 - made.first;
+    if made.versions.len() == batch.len() && events == events_in(batch) {
+        Ok(made.clone())
+    } else {
+        let what = "its id was used for another append".to_owned();
+        Err(AppendError::Invalid(what))
     }
 }

@@ -1,6 +1,9 @@
 //! The contract, as tests that every store must pass. One suite; a store supplies how it is made.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod contention;
+mod once;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,6 +53,11 @@ pub(crate) fn texts(events: &[Recorded]) -> Vec<String> {
         .map(|event| String::from_utf8(event.payload.to_vec()).unwrap())
         .collect()
 }
+
+use contention::fifty_contenders_have_one_winner_each_and_subscribers_agree_on_the_order;
+use once::{
+    a_repeated_append_with_its_id_is_made_once, the_same_append_at_the_same_time_is_made_once,
+};
 
 type Log = Arc<dyn EventLog>;
 
@@ -350,10 +358,13 @@ contract!(
     an_empty_log_reads_as_nothing,
     a_wrong_version_is_refused_and_leaves_no_trace,
     a_batch_over_several_streams_is_all_or_nothing,
+    a_repeated_append_with_its_id_is_made_once,
+    the_same_append_at_the_same_time_is_made_once,
     what_can_never_be_stored_is_invalid,
     an_append_of_many_frames_is_read_back_whole,
     a_stream_is_read_both_ways_and_in_pages,
     of_concurrent_writers_exactly_one_wins_each_version,
+    fifty_contenders_have_one_winner_each_and_subscribers_agree_on_the_order,
     readers_see_a_gapless_prefix_while_others_write,
     a_subscriber_catches_up_and_goes_live_without_a_gap,
     a_subscriber_that_is_cancelled_misses_nothing,

@@ -20,7 +20,7 @@ use crate::envelope::Recorded;
 use crate::log::Position;
 
 pub(crate) use body::{EventView, check_event, put_number, read_number};
-pub(crate) use build::{Commit, FrameBuilder};
+pub(crate) use build::{Commit, FrameBuilder, rebuild};
 pub(crate) use scan::find_frames;
 
 /// Starts every frame. Not text that a payload is likely to hold.
@@ -179,6 +179,10 @@ impl Frame {
         self.header.count
     }
 
+    pub(crate) fn format(&self) -> u16 {
+        self.header.format
+    }
+
     /// How many frames of the same commit follow.
     pub(crate) fn frames_left(&self) -> u16 {
         self.header.frames_left
@@ -223,6 +227,27 @@ impl Frame {
         } else {
             Err(unreadable())
         }
+    }
+}
+
+impl Frame {
+    /// The events at some of its positions, in the frame's order. Walks no further than needed.
+    pub(crate) fn pick(
+        &self,
+        positions: &[Position],
+        events: &mut Vec<Recorded>,
+    ) -> Result<(), FrameError> {
+        let mut words = body::SharedWords::default();
+        let mut reader = body::Reader::new(self.body(), self.first());
+        let mut missing = positions.len();
+        while missing > 0 {
+            let view = reader.next_event().ok_or_else(unreadable)?;
+            if positions.contains(&view.position) {
+                events.push(view.recorded(self, &mut words).ok_or_else(unreadable)?);
+                missing -= 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,17 +1,27 @@
 //! Which positions a stream has, and its version: derived from the frames, rebuilt at open.
 //!
 //! ```text
-//! stream ─► version, last position, differences between positions (LEB128, 1 to 3 bytes each)
+//! stream ─► version, last position, newest steps (LEB128, 1 to 3 bytes each), newest block
+//!                                                        block ─► block ─► … older steps
 //! ```
-//! A difference's last byte is the only one below 0x80, so the row can be walked from either
-//! end: the newest events are found without touching the older ones. The index lives in memory;
-//! its four calls are all that a store knows of it, so that it can move into blocks on disk.
+//! Memory holds a short tail per stream, however long the stream: what it outgrows moves into
+//! [`Blocks`], after the replies are out. A step's last byte is the only one below 0x80, so a
+//! tail is walked from its end.
+
+mod blocks;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use blocks::Blocks;
 
 use crate::envelope::StreamId;
 use crate::frame::{put_number, read_number};
 use crate::log::{Direction, Position, Version};
+use blocks::{Block, BlockRef, STEPS_MAX_BYTES};
+
+/// Bytes of steps that stay in memory per stream: some hundred of the newest events.
+const TAIL_MAX_BYTES: usize = 192;
 
 /// An event that does not continue its stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,20 +33,48 @@ pub(crate) struct VersionGap {
     pub position: Position,
 }
 
-#[derive(Debug, Default)]
+/// The index cannot be read. The frames are not concerned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the stream index: {0}; opening the log anew rebuilds it")]
+pub(crate) struct IndexError(pub String);
+
+#[derive(Debug, Default, Clone)]
 struct Row {
     version: Version,
     last: Position,
     steps: Vec<u8>,
+    block: BlockRef,
 }
 
 /// Stream → versions and positions.
 #[derive(Debug, Default)]
 pub(crate) struct StreamIndex {
     rows: HashMap<StreamId, Row>,
+    blocks: Arc<Blocks>,
+    /// Streams whose tail is too long.
+    outgrown: Vec<StreamId>,
+}
+
+/// A stretch of a stream, to be looked up without holding the index.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    row: Row,
+    stream: StreamId,
+    after: Version,
+    until: Version,
+    direction: Direction,
+    blocks: Arc<Blocks>,
 }
 
 impl StreamIndex {
+    /// An index whose old positions lie in `blocks`.
+    pub(crate) fn with_blocks(blocks: Blocks) -> Self {
+        Self {
+            blocks: Arc::new(blocks),
+            ..Self::default()
+        }
+    }
+
     /// The version of a stream, 0 when it has no events.
     pub(crate) fn version(&self, stream: &StreamId) -> Version {
         self.rows.get(stream).map_or(0, |row| row.version)
@@ -60,14 +98,14 @@ impl StreamIndex {
             version,
             position,
         };
-        if let Some(row) = self.rows.get_mut(stream) {
-            return row.push(version, position).map_err(gap);
+        if !self.rows.contains_key(stream) {
+            let name = StreamId::new(stream).map_err(|_| gap(0))?;
+            if version != 1 {
+                return Err(gap(0));
+            }
+            self.rows.insert(name, Row::default());
         }
-        let name = StreamId::new(stream).map_err(|_| gap(0))?;
-        let mut row = Row::default();
-        row.push(version, position).map_err(gap)?;
-        self.rows.insert(name, row);
-        Ok(())
+        self.push(stream, version, position).map_err(gap)
     }
 
     /// As [`StreamIndex::record`], sharing the caller's name.
@@ -83,27 +121,129 @@ impl StreamIndex {
         self.record(stream.as_str(), version, position)
     }
 
-    /// Positions of up to `limit` events beyond `from`, in the given direction.
-    pub(crate) fn positions(
+    fn push(&mut self, stream: &str, version: Version, position: Position) -> Result<(), Version> {
+        let Some(row) = self.rows.get_mut(stream) else {
+            return Err(0);
+        };
+        let was_short = row.steps.len() <= TAIL_MAX_BYTES;
+        row.push(version, position)?;
+        if was_short && row.steps.len() > TAIL_MAX_BYTES {
+            self.outgrown.extend(StreamId::new(stream));
+        }
+        Ok(())
+    }
+
+    /// Whether [`StreamIndex::spill`] has something to do.
+    pub(crate) fn has_outgrown(&self) -> bool {
+        !self.outgrown.is_empty()
+    }
+
+    /// Moves what outgrew its tail into blocks. A tail that cannot be moved stays where it is.
+    pub(crate) fn spill(&mut self) {
+        for stream in std::mem::take(&mut self.outgrown) {
+            let Some(row) = self.rows.get_mut(&stream) else {
+                continue;
+            };
+            if let Err(error) = row.spill(name_hash(&stream), &self.blocks) {
+                tracing::warn!(%stream, %error, "old positions stay in memory");
+                self.outgrown.push(stream);
+                return;
+            }
+        }
+    }
+
+    /// Up to `limit` versions beyond `from`, in the given direction.
+    pub(crate) fn stretch(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+        direction: Direction,
+    ) -> Option<Stretch> {
+        let row = self.rows.get(stream)?;
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let (after, until) = match direction {
+            Direction::Forward => (from, from.saturating_add(limit).min(row.version)),
+            Direction::Backward => {
+                let until = from.saturating_sub(1).min(row.version);
+                (until.saturating_sub(limit), until)
+            }
+        };
+        (after < until).then(|| Stretch {
+            row: row.clone(),
+            stream: stream.clone(),
+            after,
+            until,
+            direction,
+            blocks: Arc::clone(&self.blocks),
+        })
+    }
+
+    /// The positions of a stretch.
+    #[cfg(test)]
+    fn positions(
         &self,
         stream: &StreamId,
         from: Version,
         limit: usize,
         direction: Direction,
     ) -> Vec<Position> {
-        let Some(row) = self.rows.get(stream) else {
-            return Vec::new();
+        self.stretch(stream, from, limit, direction)
+            .map_or(Ok(Vec::new()), |stretch| stretch.positions())
+            .unwrap_or_default()
+    }
+}
+
+impl Stretch {
+    pub(crate) fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// Whether the tail alone answers.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.row.walk_back(self.after, &mut |_, _| {}) <= self.after
+    }
+
+    /// Its versions, in its direction.
+    pub(crate) fn versions(&self) -> Box<dyn Iterator<Item = Version>> {
+        let versions = self.after + 1..=self.until;
+        match self.direction {
+            Direction::Forward => Box::new(versions),
+            Direction::Backward => Box::new(versions.rev()),
+        }
+    }
+
+    /// Its positions, in its direction. Reads blocks where the tail is too short.
+    pub(crate) fn positions(&self) -> Result<Vec<Position>, IndexError> {
+        let mut newest_first = Vec::new();
+        let mut take = |version: Version, position| {
+            if version > self.after && version <= self.until {
+                newest_first.push(position);
+            }
         };
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        match direction {
-            Direction::Forward => row.between(from, from.saturating_add(limit).min(row.version)),
-            Direction::Backward => {
-                let end = from.saturating_sub(1).min(row.version);
-                let mut positions = row.between(end.saturating_sub(limit), end);
-                positions.reverse();
-                positions
+        let row = &self.row;
+        let mut version = row.walk_back(self.after, &mut take);
+        if version > self.after {
+            let stream = name_hash(&self.stream);
+            let mut block = self
+                .blocks
+                .find(row.block, stream, self.until.min(version))?;
+            loop {
+                walk_back(&block.steps, block.until, block.last, self.after, &mut take);
+                version = block.after;
+                if version <= self.after {
+                    break;
+                }
+                block = self.blocks.get(block.previous, stream)?;
             }
         }
+        if newest_first.len() as u64 != self.until - self.after {
+            return Err(IndexError("positions are missing".into()));
+        }
+        if self.direction == Direction::Forward {
+            newest_first.reverse();
+        }
+        Ok(newest_first)
     }
 }
 
@@ -118,123 +258,86 @@ impl Row {
         Ok(())
     }
 
-    /// Positions of the versions `after + 1 ..= until`, oldest first, from the nearer end.
-    fn between(&self, after: Version, until: Version) -> Vec<Position> {
-        if after >= until {
-            return Vec::new();
-        }
-        if after < self.version - until {
-            self.walk_forward(after, until)
-        } else {
-            self.walk_backward(after, until)
-        }
+    fn walk_back(&self, after: Version, take: &mut impl FnMut(Version, Position)) -> Version {
+        walk_back(&self.steps, self.version, self.last, after, take)
     }
 
-    fn walk_forward(&self, after: Version, until: Version) -> Vec<Position> {
-        let mut positions = Vec::new();
-        let (mut at, mut position) = (0, 0);
-        for version in 1..=until {
-            let Some((step, length)) = read_number(&self.steps[at..]) else {
-                break;
-            };
-            at += length;
-            position += step;
-            if version > after {
-                positions.push(position);
-            }
+    /// Moves the oldest steps into blocks until the tail is short again.
+    fn spill(&mut self, stream: u64, blocks: &Blocks) -> Result<(), IndexError> {
+        while self.steps.len() > TAIL_MAX_BYTES {
+            let cut = end_of_last(&self.steps[..STEPS_MAX_BYTES]);
+            let (old, kept) = self.steps.split_at(cut);
+            let (until, last) = walked(kept, self.version, self.last);
+            let (after, before) = walked(old, until, last);
+            let (number, jump, jump_number) = blocks.links(self.block, stream)?;
+            self.block = blocks.add(&Block {
+                stream,
+                number,
+                after,
+                until,
+                before,
+                last,
+                previous: self.block,
+                jump,
+                jump_number,
+                steps: old.to_vec(),
+            })?;
+            self.steps = kept.to_vec();
         }
-        positions
-    }
-
-    fn walk_backward(&self, after: Version, until: Version) -> Vec<Position> {
-        let mut positions = Vec::new();
-        let (mut end, mut position) = (self.steps.len(), self.last);
-        for version in (after + 1..=self.version).rev() {
-            if version <= until {
-                positions.push(position);
-            }
-            let start = start_of_last(&self.steps[..end]);
-            position -= read_number(&self.steps[start..end]).map_or(0, |(step, _)| step);
-            end = start;
-        }
-        positions.reverse();
-        positions
+        Ok(())
     }
 }
 
-/// Where the last number of the row starts: after the end of the one before.
+/// Names the stream in its blocks: enough to tell a mistaken reference, nothing rests on it.
+fn name_hash(stream: &StreamId) -> u64 {
+    let hash = blake3::hash(stream.as_str().as_bytes());
+    hash.as_bytes()
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Version and position before the steps that end at the given ones.
+fn walked(steps: &[u8], version: Version, last: Position) -> (Version, Position) {
+    let (mut at, mut position) = (0, last);
+    let mut count = 0;
+    while let Some((step, length)) = read_number(&steps[at..]) {
+        at += length;
+        position -= step;
+        count += 1;
+    }
+    (version - count, position)
+}
+
+/// Hands out versions and positions, newest first, down to `after`; gives the version before.
+fn walk_back(
+    steps: &[u8],
+    mut version: Version,
+    mut position: Position,
+    after: Version,
+    take: &mut impl FnMut(Version, Position),
+) -> Version {
+    let mut end = steps.len();
+    while end > 0 && version > after {
+        take(version, position);
+        let start = start_of_last(&steps[..end]);
+        position -= read_number(&steps[start..end]).map_or(0, |(step, _)| step);
+        version -= 1;
+        end = start;
+    }
+    version
+}
+
+/// Where the last number of a row starts: after the end of the one before.
 fn start_of_last(steps: &[u8]) -> usize {
     let before_last = steps.len().saturating_sub(1);
-    steps[..before_last]
-        .iter()
-        .rposition(|byte| *byte < 0x80)
-        .map_or(0, |end| end + 1)
+    end_of_last(&steps[..before_last])
+}
+
+/// Where the last whole number ends.
+fn end_of_last(steps: &[u8]) -> usize {
+    let end = steps.iter().rposition(|byte| *byte < 0x80);
+    end.map_or(0, |end| end + 1)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn stream() -> StreamId {
-        StreamId::new("idx_1").unwrap()
-    }
-
-    #[test]
-    fn an_unknown_stream_has_version_0_and_no_positions() {
-        let index = StreamIndex::default();
-        assert_eq!(index.version(&stream()), 0);
-        assert!(
-            index
-                .positions(&stream(), 0, 10, Direction::Forward)
-                .is_empty()
-        );
-        assert!(
-            index
-                .positions(&stream(), Version::MAX, 10, Direction::Backward)
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn a_version_that_does_not_follow_is_refused_and_changes_nothing() {
-        let mut index = StreamIndex::default();
-        index.record("idx_1", 1, 10).unwrap();
-        assert_eq!(index.record("idx_1", 3, 11).unwrap_err().at, 1);
-        assert!(index.record("idx_1", 2, 10).is_err(), "positions grow");
-        assert_eq!(index.version(&stream()), 1);
-    }
-
-    #[test]
-    fn a_stream_of_three_events_costs_few_bytes() {
-        // Entry with its share of empty slots (7/8 to 7/16 full), name, and the smallest row.
-        let entry = size_of::<(StreamId, Row)>() * 3 / 2;
-        let (name, row) = (16 + 40, 32);
-        assert!(entry + name + row < 180, "{}", entry + name + row);
-    }
-
-    proptest! {
-        #[test]
-        fn positions_are_those_of_a_plain_list(
-            steps in prop::collection::vec(prop_oneof![1u64..200, 1u64..5_000_000], 1..60),
-            from in 0u64..70, limit in 0usize..70,
-        ) {
-            let mut index = StreamIndex::default();
-            let mut plain = Vec::new();
-            let mut position = 0;
-            for (at, step) in steps.iter().enumerate() {
-                position += step;
-                plain.push(position);
-                index.record("idx_1", at as u64 + 1, position).unwrap();
-            }
-            let forward: Vec<_> = plain.iter().copied().skip(usize::try_from(from).unwrap()).take(limit).collect();
-            prop_assert_eq!(index.positions(&stream(), from, limit, Direction::Forward), forward);
-            let before = usize::try_from(from.saturating_sub(1)).unwrap().min(plain.len());
-            let backward: Vec<_> = plain[..before].iter().rev().copied().take(limit).collect();
-            prop_assert_eq!(index.positions(&stream(), from, limit, Direction::Backward), backward);
-        }
-    }
-}
+mod tests;

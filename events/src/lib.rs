@@ -10,6 +10,7 @@
 //! and a payload version. [`codec`] is the only place that touches bincode.
 
 mod admission;
+mod append_ids;
 pub mod codec;
 mod envelope;
 mod frame;
@@ -23,6 +24,7 @@ mod subscription;
 mod contract_tests;
 
 pub use admission::APPEND_MAX_BYTES;
+pub use append_ids::{APPEND_IDS_KEPT, AppendId};
 pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
 pub use frame::{FRAME_FORMAT, FRAME_MAX_BYTES};
 pub use log::{
@@ -30,6 +32,13 @@ pub use log::{
     Version,
 };
 pub use memory::MemoryLog;
-pub use sled_store::verify::{EventCheck, Finding, VerifyError, VerifyReport, verify};
-pub use sled_store::{OpenError, SledLog, SledOptions, TipPolicy};
+pub use sled_store::backup::backup;
+pub use sled_store::import::LogImport;
+pub use sled_store::salvage::{KeepFrame, Run, SalvageReport, Span, salvage};
+pub use sled_store::truncate::{Truncated, truncate};
+pub use sled_store::verify::{
+    EventCheck, Finding, VerifyError, VerifyReport, verify, verify_heads,
+};
+pub use sled_store::view::{Frames, LogView, StoredFrame, acknowledged_head};
+pub use sled_store::{BrokenFrame, OpenError, SledLog, SledOptions, TipPolicy, UpkeepError};
 pub use subscription::Subscription;

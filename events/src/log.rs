@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::append_ids::AppendId;
 use crate::envelope::{NewEvent, Recorded, StreamId};
 
 /// Place in the global order, from 1; 0 means before the first event.
@@ -117,6 +118,15 @@ pub enum ReadError {
 pub trait EventLog: Send + Sync + 'static {
     /// Appends a batch atomically. Returns after the bytes are durable.
     async fn append(&self, batch: Vec<StreamAppend>) -> Result<Appended, AppendError>;
+
+    /// As [`EventLog::append`], once: repeated with the same id, among the last
+    /// [`crate::APPEND_IDS_KEPT`] of them, it gives what the first call gave (or would have given,
+    /// had its reply not been lost) and writes nothing. An id used for another batch is invalid.
+    async fn append_once(
+        &self,
+        id: AppendId,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError>;
 
     /// Up to `limit` events in global order, starting after `after`. Empty at the end.
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError>;

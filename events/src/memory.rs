@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::admission::{Admission, check_shape};
+use crate::append_ids::{AppendId, AppendIds};
 use crate::envelope::{Recorded, StreamId};
 use crate::frame::GENESIS;
 use crate::index::StreamIndex;
@@ -17,6 +18,7 @@ use crate::log::{
 struct State {
     events: Vec<Recorded>,
     index: StreamIndex,
+    ids: AppendIds,
     head: Head,
     open: bool,
 }
@@ -35,6 +37,7 @@ impl Default for MemoryLog {
         let state = State {
             events: Vec::new(),
             index: StreamIndex::default(),
+            ids: AppendIds::default(),
             head: Head {
                 position: 0,
                 hash: GENESIS,
@@ -62,17 +65,37 @@ impl MemoryLog {
     fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn store(&self, id: Option<AppendId>, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+        check_shape(batch)?;
+        let mut state = self.state_mut();
+        let appended = state.append(id, batch)?;
+        // Published under the lock, so that the watch never goes back.
+        if let Some(published) = &*self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            // A repeated append is an older one.
+            published.send_replace(state.head.position);
+        }
+        Ok(appended)
+    }
 }
 
 impl State {
-    fn append(&mut self, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
+    fn append(
+        &mut self,
+        id: Option<AppendId>,
+        batch: &[StreamAppend],
+    ) -> Result<Appended, AppendError> {
         if !self.open {
             return Err(AppendError::Closed(
                 "it was closed in an orderly way".into(),
             ));
         }
-        let mut admission = Admission::new(&self.index, self.head);
-        let appended = admission.admit(batch)?;
+        let mut admission = Admission::new(&self.index, &self.ids, self.head);
+        let appended = admission.admit(id, batch)?;
         if let Some(admitted) = admission.finish() {
             for frame in &admitted.commit.frames {
                 let events = frame
@@ -80,7 +103,8 @@ impl State {
                     .map_err(|e| AppendError::Store(e.to_string()))?;
                 self.events.extend(events);
             }
-            admitted.index_into(&mut self.index)?;
+            admitted.index_into(&mut self.index, &mut self.ids)?;
+            self.index.spill();
             self.head = admitted.commit.head;
         }
         Ok(appended)
@@ -96,18 +120,15 @@ impl State {
 #[async_trait]
 impl EventLog for MemoryLog {
     async fn append(&self, batch: Vec<StreamAppend>) -> Result<Appended, AppendError> {
-        check_shape(&batch)?;
-        let mut state = self.state_mut();
-        let appended = state.append(&batch)?;
-        // Published under the lock, so that the watch never goes back.
-        if let Some(published) = &*self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
-            published.send_replace(appended.last);
-        }
-        Ok(appended)
+        self.store(None, &batch)
+    }
+
+    async fn append_once(
+        &self,
+        id: AppendId,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError> {
+        self.store(Some(id), &batch)
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
@@ -127,7 +148,12 @@ impl EventLog for MemoryLog {
         direction: Direction,
     ) -> Result<Vec<Recorded>, ReadError> {
         let state = self.state();
-        let positions = state.index.positions(stream, from, limit, direction);
+        let Some(stretch) = state.index.stretch(stream, from, limit, direction) else {
+            return Ok(Vec::new());
+        };
+        let positions = stretch
+            .positions()
+            .map_err(|error| ReadError::Store(error.to_string()))?;
         Ok(positions
             .into_iter()
             .filter_map(|position| state.at(position))

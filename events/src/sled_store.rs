@@ -10,18 +10,26 @@
 //! sled alone neither syncs nor notices a lost tail: the sync, the hash chain, the tip and the
 //! seal are what the log's promises rest on. Everything sled does wrong arrives as an error.
 
+pub(crate) mod backup;
 mod cache;
 mod disk;
 mod format;
+mod fresh;
+pub(crate) mod import;
 mod lock;
 mod open;
+mod places;
 mod reader;
 mod recovery;
+pub(crate) mod salvage;
 mod seal;
+mod sync;
 mod tip;
-mod writer;
-
+pub(crate) mod truncate;
+mod upkeep;
 pub(crate) mod verify;
+pub(crate) mod view;
+mod writer;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -32,9 +40,12 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use open::{OpenError, SledOptions};
+pub use places::BrokenFrame;
 pub use tip::TipPolicy;
+pub use upkeep::UpkeepError;
 
 use crate::admission::check_shape;
+use crate::append_ids::AppendId;
 use crate::envelope::{Recorded, StreamId};
 use crate::log::{
     AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
@@ -87,6 +98,31 @@ impl SledLog {
             None => Err(AppendError::Closed(self.shared.why_closed())),
         }
     }
+
+    async fn enqueue(
+        &self,
+        id: Option<AppendId>,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError> {
+        let bytes = check_shape(&batch)?;
+        self.shared.check_writable()?;
+        let closed = |_| AppendError::Closed(self.shared.why_closed());
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+        let room = room.map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            id,
+            batch,
+            bytes,
+            reply,
+            room,
+        };
+        self.sender()?
+            .send(job)
+            .map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
+        answer.await.map_err(closed)?
+    }
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,23 +133,15 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl EventLog for SledLog {
     /// An append that is dropped while it waits for the reply may still be written.
     async fn append(&self, batch: Vec<StreamAppend>) -> Result<Appended, AppendError> {
-        let bytes = check_shape(&batch)?;
-        self.shared.check_writable()?;
-        let closed = |_| AppendError::Closed(self.shared.why_closed());
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
-        let room = room.map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
-        let (reply, answer) = oneshot::channel();
-        let job = Job {
-            batch,
-            bytes,
-            reply,
-            room,
-        };
-        self.sender()?
-            .send(job)
-            .map_err(|_| AppendError::Closed(self.shared.why_closed()))?;
-        answer.await.map_err(closed)?
+        self.enqueue(None, batch).await
+    }
+
+    async fn append_once(
+        &self,
+        id: AppendId,
+        batch: Vec<StreamAppend>,
+    ) -> Result<Appended, AppendError> {
+        self.enqueue(Some(id), batch).await
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
@@ -128,12 +156,11 @@ impl EventLog for SledLog {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let positions = self
-            .shared
-            .state()
-            .index
-            .positions(stream, from, limit, direction);
-        Shared::collect_anywhere(&self.shared, positions).await
+        let stretch = self.shared.stretch(stream, from, limit, direction);
+        match stretch {
+            Some(stretch) => Shared::collect_stretch(&self.shared, stretch).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn version(&self, stream: &StreamId) -> Version {

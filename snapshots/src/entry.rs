@@ -35,6 +35,11 @@ pub(crate) fn write(stream: &str, snapshot: &Snapshot) -> Vec<u8> {
     entry
 }
 
+/// The schema that an entry says it has, not yet vouched for.
+pub(crate) fn schema(entry: &[u8]) -> Option<u16> {
+    Some(u16::from_le_bytes(entry.get(8..10)?.try_into().ok()?))
+}
+
 pub(crate) fn read(stream: &str, wanted: u16, entry: &[u8]) -> Result<Snapshot, Unusable> {
     let (header, state) = entry
         .split_at_checked(HEADER_BYTES)

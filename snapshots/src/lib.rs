@@ -8,7 +8,7 @@ mod sled_store;
 pub use entry::SNAPSHOT_MAX_BYTES;
 pub use memory::MemorySnapshots;
 pub use policy::{SNAPSHOT_EVERY_EVENTS, SnapshotPolicy};
-pub use sled_store::SledSnapshots;
+pub use sled_store::{SledSnapshots, Stored, inspect};
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -5,6 +5,8 @@
 //! load ─► value whole, of this schema? ─ no ─► counted, logged, None
 //! ```
 
+mod inspect;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,11 +15,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
+pub use inspect::{Stored, inspect};
+
 use crate::entry::{self, SNAPSHOT_MAX_BYTES};
 use crate::{Snapshot, SnapshotError, SnapshotStore};
 
 /// sled's cache: a snapshot is read once per start of an actor, so nothing is worth keeping.
-const SLED_CACHE_BYTES: u64 = 1 << 20;
+const SLED_CACHE_BYTES: u64 = 128 << 10;
 
 /// With 4 MiB segments a leaf of 16 largest snapshots stays below sled's blob threshold.
 const SLED_SEGMENT_BYTES: usize = 4 << 20;

@@ -9,7 +9,8 @@ use clap::Args;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{CliError, Overrides, compose, print, serve};
+use super::serve::StopSignals;
+use super::{CliError, Overrides, compose, print};
 use crate::config::{Config, keys};
 use crate::demo::Demo;
 use crate::http::{self, Api};
@@ -39,6 +40,7 @@ impl DemoArgs {
 
 /// Runs the demo: without `--data` or a configured directory in a temporary one.
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
+    let stop = StopSignals::listen().map_err(CliError::failed)?;
     let data = data_directory(&config);
     let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone())
         .await
@@ -51,7 +53,7 @@ pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
         "token  {}",
         token.as_deref().unwrap_or("(admin.token is gone)")
     );
-    let played = demo.play(args.cycles, serve::stop_asked()).await;
+    let played = demo.play(args.cycles, stop.asked()).await;
     server.stop().await;
     played.map_err(CliError::failed)?;
     let summary = demo.end().await.map_err(CliError::failed)?;

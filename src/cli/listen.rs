@@ -10,7 +10,8 @@ use evenkeel_actors::ports::Clock as _;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::{CliError, print, serve};
+use super::serve::StopSignals;
+use super::{CliError, print};
 use crate::config::Config;
 use crate::time::SystemClock;
 use crate::webhooks::receiver::{Message, Observer, Receiver};
@@ -40,6 +41,7 @@ pub struct ListenArgs {
 
 /// Listens until it is told to stop.
 pub async fn run(args: ListenArgs, _: Config) -> Result<ExitCode, CliError> {
+    let stop = StopSignals::listen().map_err(CliError::failed)?;
     let observer = observer(args.json, args.fail);
     let receiver = Receiver::start_with(
         args.listen,
@@ -51,7 +53,7 @@ pub async fn run(args: ListenArgs, _: Config) -> Result<ExitCode, CliError> {
     let receiver = receiver
         .map_err(|error| CliError::Failed(format!("cannot listen on {}: {error}", args.listen)))?;
     eprintln!("listening on http://{}", receiver.address());
-    serve::stop_asked().await;
+    stop.asked().await;
     receiver.stop().await;
     Ok(ExitCode::SUCCESS)
 }

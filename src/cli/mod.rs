@@ -75,7 +75,7 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Run the server on sample indexes and replayed prices
     Demo(demo::DemoArgs),
-    /// Look at the event log: verify, tail, replay
+    /// Look at the event log, copy it, rescue it
     Log(log::LogArgs),
     /// Tools for webhooks
     #[command(subcommand)]
@@ -101,6 +101,9 @@ pub enum CliError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
+    /// Arguments that cannot be meant.
+    #[error("{0}")]
+    Usage(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -114,7 +117,7 @@ impl CliError {
 
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
+            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
             Self::Failed(_) => ExitCode::FAILURE,
         }
     }
@@ -250,6 +253,20 @@ mod tests {
             "evenkeel log verify --data D",
             "evenkeel log tail --after 5 --limit 10",
             "evenkeel log replay --at 12 --json",
+            "evenkeel log replay --stream market",
+            "evenkeel log verify --head F --key K",
+            "evenkeel log tail --follow --type trade.* --stream S --url http://h",
+            "evenkeel log diff 1 2026-01-31T09:30:00Z --json",
+            "evenkeel log inspect 7 --of paper",
+            "evenkeel log stats --json",
+            "evenkeel log export",
+            "evenkeel log import F",
+            "evenkeel log backup D",
+            "evenkeel log restore D",
+            "evenkeel log salvage F T --json",
+            "evenkeel log truncate --after 7",
+            "evenkeel log head --sign F",
+            "evenkeel log key F",
             "evenkeel webhook listen",
             "evenkeel config check --config F",
             "evenkeel config print",
@@ -261,6 +278,11 @@ mod tests {
             "evenkeel dance",
             "evenkeel serve --liste x",
             "evenkeel log",
+            "evenkeel log verify --head F",
+            "evenkeel log truncate",
+            "evenkeel log inspect 0",
+            "evenkeel log diff 1",
+            "evenkeel log replay --at yesterday",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

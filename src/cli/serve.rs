@@ -1,9 +1,11 @@
 //! `evenkeel serve`: the server.
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CliError, Overrides, compose};
 use crate::admin;
@@ -41,6 +43,7 @@ impl ServeArgs {
 
 /// Runs the server until it is told to stop.
 pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
+    let stop = StopSignals::listen().map_err(CliError::failed)?;
     let listener = http::bind(config.listen).await;
     let listener = listener.map_err(|error| {
         CliError::Failed(format!("cannot listen on {}: {error}", config.listen))
@@ -61,7 +64,7 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
     let drained = http::serve(
         listener,
         api.with_stop_deadline(config.stop_deadline),
-        stop_asked(),
+        stop.asked(),
     )
     .await;
     if !drained {
@@ -82,24 +85,28 @@ async fn open(config: &Config) -> Result<Engine, CliError> {
     builder.open().await.map_err(CliError::failed)
 }
 
-/// Resolves on SIGTERM and on Ctrl-C.
-pub(crate) async fn stop_asked() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM cannot be waited for; Ctrl-C still stops");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        // An error means that Ctrl-C cannot be waited for: then only SIGTERM stops.
-        Ok(()) = tokio::signal::ctrl_c() => {}
+/// SIGTERM and Ctrl-C. Listened for from the beginning: one that comes while the log is opened
+/// is not lost, and does not end the process where it stands.
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on they end nothing by themselves.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tracing::info!("stopping");
+
+    /// Resolves when one of them has come.
+    pub(crate) async fn asked(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    }
 }

@@ -1,12 +1,15 @@
 //! What the demo books before it plays, and what it counts afterwards.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_actors::books::{Books, Until};
 use evenkeel_actors::engine::{Caller, EngineError, IndexFilter};
 use evenkeel_actors::streams;
 use evenkeel_domain::access::{Name, Scope};
-use evenkeel_domain::index::{Funds, Index};
+use evenkeel_domain::index::{Funds, Index, Status};
 use evenkeel_domain::values::{Amount, EventKey, OwnerId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{Description, Filter, Target, Url};
 use evenkeel_events::{Direction, EventLog, SledLog, SledOptions};
@@ -14,35 +17,82 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::portfolios::{FUNDING, SAMPLES, Sample};
 use super::stage::DemoError;
-use crate::engine::{DataDirectory, Engine};
+use crate::engine::{DataDirectory, Engine, OpenError};
+use crate::time::{OsEntropy, SystemClock};
 use crate::webhooks::receiver::Receiver;
+use crate::webhooks::secrets::SecretKeeper;
 
 /// This machine: where the demo's receiver listens.
-pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(
-    std::net::Ipv4Addr::new(127, 0, 0, 0),
-    8,
-));
+pub(super) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
 
 /// More than the demo books: one page is enough.
 const PAGE: usize = 1_000;
 
 /// The demo's owners with their subscriptions.
 pub(super) struct Booked {
-    owners: Vec<(Caller, WebhookId)>,
+    owners: Vec<Subscriber>,
 }
 
-/// The day up to which an earlier run has played; none when there was none.
-pub(super) async fn last_day(data: &DataDirectory) -> Result<Option<Timestamp>, String> {
-    if !data.log().is_dir() {
-        return Ok(None);
+/// An owner with its subscription.
+struct Subscriber {
+    caller: Caller,
+    webhook: WebhookId,
+    /// Deliveries that failed before this run, when nobody listened.
+    failed_before: u64,
+}
+
+/// What an earlier run has left, read before the engine opens.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// The day up to which it has played; none when there was none.
+    pub(super) day: Option<Timestamp>,
+    /// Where its receiver listened.
+    pub(super) receiver: Option<SocketAddr>,
+    /// The secret of each path of its receiver.
+    pub(super) secrets: Vec<(String, String)>,
+}
+
+/// Reads what an earlier run has left.
+pub(super) async fn earlier(data: &DataDirectory) -> Result<Earlier, DemoError> {
+    fn unreadable(error: &dyn std::fmt::Display) -> DemoError {
+        DemoError::Log(error.to_string())
     }
-    let log =
-        SledLog::open(data.log(), SledOptions::default()).map_err(|error| error.to_string())?;
-    let books = Books::replay(&log, Until::Head)
-        .await
-        .map_err(|error| error.to_string())?;
-    log.close().await.map_err(|error| error.to_string())?;
-    Ok(books.market.quotes.values().map(|quote| quote.at).max())
+    if !data.log().is_dir() {
+        return Ok(Earlier::default());
+    }
+    let log = SledLog::open(data.log(), SledOptions::default()).map_err(|e| unreadable(&e))?;
+    let books = Books::replay(&log, Until::Head).await;
+    log.close().await.map_err(|e| unreadable(&e))?;
+    let books = books.map_err(|e| unreadable(&e))?;
+    let keeper = SecretKeeper::open(data.path(), &OsEntropy).map_err(OpenError::from)?;
+    let mut earlier = Earlier {
+        day: books.market.quotes.values().map(|quote| quote.at).max(),
+        ..Earlier::default()
+    };
+    for webhook in books.webhooks.values().filter(|webhook| !webhook.deleted) {
+        let rest = webhook.target.url.as_str().strip_prefix("http://");
+        let Some((address, path)) = rest.and_then(|rest| rest.split_once('/')) else {
+            continue;
+        };
+        earlier.receiver = earlier.receiver.or(address.parse().ok());
+        let secret = keeper.secret(webhook.webhook_id, webhook.secret_generation);
+        earlier.secrets.push((format!("/{path}"), secret));
+    }
+    Ok(earlier)
+}
+
+/// Where the earlier receiver listened, if that is free: what it missed comes at once.
+pub(super) async fn receiver(earlier: &Earlier) -> io::Result<Receiver> {
+    let start = async |address| Receiver::start(address, Arc::new(SystemClock)).await;
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let receiver = match start(earlier.receiver.unwrap_or(anywhere)).await {
+        Ok(receiver) => receiver,
+        Err(_) => start(anywhere).await?,
+    };
+    for (path, secret) in &earlier.secrets {
+        receiver.set_secret(path, secret.clone());
+    }
+    Ok(receiver)
 }
 
 /// Books owners, indexes and subscriptions that are not there yet.
@@ -51,8 +101,13 @@ pub(super) async fn book(engine: &Engine, receiver: &Receiver) -> Result<Booked,
     for (n, sample) in SAMPLES.iter().enumerate() {
         let caller = owner(engine, sample).await?;
         let webhook = subscribe(engine, receiver, &caller, n).await?;
+        let failed_before = engine.webhook(&caller, webhook).await?.webhook.failed;
         indexes(engine, &caller, sample).await?;
-        owners.push((caller, webhook));
+        owners.push(Subscriber {
+            caller,
+            webhook,
+            failed_before,
+        });
     }
     Ok(Booked { owners })
 }
@@ -101,12 +156,11 @@ async fn subscribe(
     let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
     let id = match known {
         None => {
-            engine
-                .create_webhook(caller, target, true, false)
-                .await?
-                .webhook
-                .webhook_id
+            let made = engine.create_webhook(caller, target, true, false).await?;
+            receiver.set_secret(&path, made.secret.unwrap_or_default());
+            made.webhook.webhook_id
         }
+        // Its secret is known to the receiver from the beginning.
         Some(view) => {
             let id = view.webhook.webhook_id;
             engine
@@ -115,12 +169,6 @@ async fn subscribe(
             id
         }
     };
-    let secret = engine
-        .rotate_secret(caller, id)
-        .await?
-        .secret
-        .unwrap_or_default();
-    receiver.set_secret(&path, secret);
     Ok(id)
 }
 
@@ -128,20 +176,19 @@ async fn indexes(engine: &Engine, caller: &Caller, sample: &Sample) -> Result<()
     let known = live_of(engine, caller).await?;
     let (funding, minimum) = (amount(FUNDING), amount("10"));
     for portfolio in sample.indexes {
-        if known
-            .iter()
-            .any(|index| index.definition.name.as_str() == portfolio.name())
-        {
-            continue;
-        }
-        let definition = portfolio
-            .definition(minimum)
-            .map_err(EngineError::Definition)?;
-        let id = engine
-            .create_index(caller, definition)
-            .await?
-            .index
-            .index_id;
+        let named = |index: &&Index| index.definition.name.as_str() == portfolio.name();
+        let id = match known.iter().find(named) {
+            // A run before ended between the two.
+            Some(index) if index.status == Status::Pending => index.index_id,
+            Some(_) => continue,
+            None => {
+                let definition = portfolio
+                    .definition(minimum)
+                    .map_err(EngineError::Definition)?;
+                let created = engine.create_index(caller, definition).await?;
+                created.index.index_id
+            }
+        };
         engine
             .deposit(caller, id, Funds::Cash(funding), true)
             .await?;
@@ -165,7 +212,7 @@ async fn live_of(engine: &Engine, caller: &Caller) -> Result<Vec<Index>, DemoErr
 /// Every index as it is now.
 pub(super) async fn live(engine: &Engine, booked: &Booked) -> Result<Vec<Index>, DemoError> {
     let mut all = Vec::new();
-    for (caller, _) in &booked.owners {
+    for Subscriber { caller, .. } in &booked.owners {
         all.extend(live_of(engine, caller).await?);
     }
     Ok(all)
@@ -178,7 +225,12 @@ pub(super) async fn subscribed_events(
     booked: &Booked,
 ) -> Result<Vec<u64>, DemoError> {
     let mut counts = Vec::new();
-    for (caller, id) in &booked.owners {
+    for Subscriber {
+        caller,
+        webhook: id,
+        ..
+    } in &booked.owners
+    {
         let webhook = engine.webhook(caller, *id).await?.webhook;
         let wanted = |event_type: &str| webhook.target.events.matches(event_type);
         let (mut count, mut after, head) =
@@ -209,7 +261,8 @@ async fn began_after(engine: &Engine, id: WebhookId) -> Result<u64, DemoError> {
     Ok(first.map_or(0, |created| created.position))
 }
 
-/// Waits until every subscription has ended as many deliveries; true when all succeeded.
+/// Waits until every subscription has ended as many deliveries; true when all of this run
+/// succeeded.
 pub(super) async fn wait_for_deliveries(
     engine: &Engine,
     booked: &Booked,
@@ -220,8 +273,8 @@ pub(super) async fn wait_for_deliveries(
         let mut positions = engine.watch();
         loop {
             let mut open = 0;
-            for ((caller, id), expected) in booked.owners.iter().zip(expected) {
-                let webhook = engine.webhook(caller, *id).await?.webhook;
+            for (owner, expected) in booked.owners.iter().zip(expected) {
+                let webhook = engine.webhook(&owner.caller, owner.webhook).await?.webhook;
                 open += expected.saturating_sub(webhook.succeeded + webhook.failed);
             }
             if open == 0 {
@@ -236,8 +289,9 @@ pub(super) async fn wait_for_deliveries(
         Ok(ended) => ended?,
     }
     let mut succeeded = true;
-    for ((caller, id), expected) in booked.owners.iter().zip(expected) {
-        succeeded &= engine.webhook(caller, *id).await?.webhook.succeeded >= *expected;
+    for (owner, expected) in booked.owners.iter().zip(expected) {
+        let webhook = engine.webhook(&owner.caller, owner.webhook).await?.webhook;
+        succeeded &= webhook.succeeded + owner.failed_before >= *expected;
     }
     Ok(succeeded)
 }

@@ -1,6 +1,5 @@
 //! The demo's stage: opens everything, plays day after day, and draws the sum.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::admin::{self, AdminError};
 use crate::audit::{AuditError, verify_data};
 use crate::engine::{Builder, DataDirectory, Engine, OpenError};
 use crate::feeds::csv::{CsvFeed, Pacing};
-use crate::time::{ReplayClock, SystemClock};
+use crate::time::ReplayClock;
 use crate::webhooks::policy::AddressPolicy;
 use crate::webhooks::receiver::Receiver;
 
@@ -89,10 +88,11 @@ impl Demo {
             super::PRICES,
             Pacing::Manual,
         )?);
-        let begins_after = books::last_day(&data)
+        let earlier = books::earlier(&data).await?;
+        let receiver = books::receiver(&earlier)
             .await
-            .map_err(DemoError::Log)?
-            .unwrap_or(BEGINS_AFTER);
+            .map_err(DemoError::Receiver)?;
+        let begins_after = earlier.day.unwrap_or(BEGINS_AFTER);
         let clock = Arc::new(ReplayClock::starting_at(begins_after));
         let settings = Settings {
             drift_schedule: Some(SCHEDULE.to_owned()),
@@ -118,10 +118,6 @@ impl Demo {
             .open()
             .await?;
         let admin_token = admin::first_token(&engine, &data).await?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let receiver = Receiver::start(address, Arc::new(SystemClock))
-            .await
-            .map_err(DemoError::Receiver)?;
         let booked = books::book(&engine, &receiver).await?;
         Ok(Self {
             engine,

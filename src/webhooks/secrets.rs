@@ -19,7 +19,7 @@ use sha2::Sha256;
 use super::signature::SECRET_PREFIX;
 
 /// The key's file in the data directory.
-const KEY_FILE: &str = "webhook.key";
+pub const KEY_FILE: &str = "webhook.key";
 
 /// Length of the key in bytes: as long as the hash's output.
 const KEY_LEN: usize = 32;

@@ -76,9 +76,13 @@ impl HttpTransport {
 
     async fn attempt(&self, request: &WebhookRequest) -> Result<Response, String> {
         // Names are checked again when they are resolved for dialling, literals only here.
-        self.policy
-            .check_text(&request.url)
-            .map_err(|error| error.to_string())?;
+        let url = self.policy.check_text(&request.url);
+        let url = url.map_err(|error| error.to_string())?;
+        // That look-up does not know the scheme: where plain http may go is asked before.
+        if url.scheme() == "http" {
+            let checked = self.policy.check_url(&request.url).await;
+            checked.map_err(|error| error.to_string())?;
+        }
         let timestamp = self.wall_clock.now().as_secs();
         let post = self
             .client

@@ -1,4 +1,9 @@
-//! End to end, and style.
+//! End to end: a real `evenkeel` process, real sockets, real crashes.
+//!
+//! ```text
+//! home ──► process ──► api client        a data directory, the program on it, requests to it
+//!                 └──► inbox             what its webhooks bring, signatures checked by others
+//! ```
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,4 +11,24 @@
     reason = "a test ends where its expectation does"
 )]
 
+mod api;
+mod contract;
+mod demo;
+mod engine;
+mod flow;
+mod home;
+mod inbox;
+mod jobs;
+mod kills;
+mod listen;
+mod log_tools;
+mod methods;
+mod portfolio;
+mod process;
+mod protocol;
+mod refusals;
+mod start;
+mod stops;
 mod tidy;
+mod verifiers;
+mod webhooks;

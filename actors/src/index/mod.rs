@@ -19,9 +19,7 @@ use evenkeel_domain::values::{IndexId, RebalanceId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
-pub(crate) use live::Live;
-#[cfg(test)]
-pub(crate) use live::SNAPSHOT_SCHEMA;
+pub(crate) use live::{Live, SNAPSHOT_SCHEMA};
 
 use crate::cycle::CheckTicket;
 use crate::engine::{EngineError, IndexView, RebalanceAnswer};

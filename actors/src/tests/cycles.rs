@@ -11,7 +11,7 @@ use evenkeel_domain::values::{IndexId, Span};
 
 use crate::Engine;
 use crate::engine::{Caller, EngineError};
-use crate::ports::{Venue, VenueAccount};
+use crate::ports::{Clock, Venue, VenueAccount};
 use crate::testing::{Drive, TestFeed, World, amount, asset, halves, owner};
 
 async fn types(engine: &Engine, caller: &Caller, id: IndexId) -> Vec<String> {
@@ -308,4 +308,30 @@ async fn the_schedule_runs_a_day_of_cycles_and_catches_up_once_after_downtime() 
     engine.clock_moved();
     engine.jobs().await.unwrap();
     assert_eq!(engine.status().cycles, 1, "84 missed times are one run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_runs_its_schedule_again() {
+    let world = World {
+        settings: crate::engine::Settings::default(),
+        ..World::new()
+    };
+    let then = world.clock.now();
+    let engine = world.engine().await;
+    world.clock.advance(Span::from_hours(24 * 365));
+    engine.cycle().await;
+    engine.stop().await;
+
+    world.clock.set(then);
+    let engine = world.engine().await;
+    for minutes in [1, 5, 5] {
+        let before = engine.status().cycles;
+        world.clock.advance(Span::from_secs(60 * minutes));
+        engine.clock_moved();
+        engine.jobs().await.unwrap();
+        while minutes == 5 && engine.status().cycles == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(engine.status().cycles, 2);
 }

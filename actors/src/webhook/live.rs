@@ -7,8 +7,8 @@ use std::time::Duration;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    self, AttemptReport, AttemptResult, IN_FLIGHT_MAX, Webhook, WebhookCommand, WebhookEvent,
-    WebhookRefusal,
+    self, AttemptReport, AttemptResult, IN_FLIGHT_MAX, RETRY_AFTER_MAX, Webhook, WebhookCommand,
+    WebhookEvent, WebhookRefusal,
 };
 use evenkeel_events::{AppendError, OwnerKey, Position, ReadError, Recorded, StreamId};
 use ractor::ActorRef;
@@ -203,8 +203,10 @@ impl Live {
         );
         let attempts = retrying.map_or(0, |(_, attempts, _)| attempts);
         self.flights.insert(position, Flight { attempts, request });
-        match retrying {
-            Some((.., due)) => self.retry_at(position, due),
+        // A retry that lies further ahead than any wait means that the clock was set back.
+        let waits = |due: &Timestamp| due.since(self.shell.now()) <= RETRY_AFTER_MAX;
+        match retrying.map(|(.., due)| due).filter(waits) {
+            Some(due) => self.retry_at(position, due),
             None => self.attempt(position),
         }
     }

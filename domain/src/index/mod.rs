@@ -56,6 +56,7 @@ pub struct Holding {
 
 /// A transfer that has been booked and that the venue may not know of yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PendingTransfer {
     /// The transfer.
     pub transfer_id: TransferId,
@@ -67,6 +68,7 @@ pub struct PendingTransfer {
 
 /// An index: the fold of its stream. Serialisable for snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Index {
     /// The index.
     pub index_id: IndexId,

@@ -105,6 +105,7 @@ pub struct Fill {
 
 /// A running rebalance: the fold of its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rebalance {
     /// The rebalance.
     pub rebalance_id: RebalanceId,

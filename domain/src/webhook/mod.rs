@@ -60,6 +60,7 @@ pub struct Target {
 
 /// A subscription: the fold of its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Webhook {
     /// The subscription.
     pub webhook_id: WebhookId,

@@ -1,17 +1,19 @@
 //! The body of a frame: its events, each as the difference to the one before it.
 //!
 //! ```text
-//! event  = same-flags(1) stream(word) version type(word) payload-version by(word)
+//! event  = flags(1) [append id 16, events of the append] stream(word) version type(word) payload-version by(word)
 //!          [owner 16] [correlation 16] [causation 16] time-difference payload-length payload
 //! word   = 0 length bytes   a new word, which gets the next number of this frame
 //!        | n                the n-th word of this frame
 //! ```
 //! Plain numbers are LEB128; the time difference is zigzag. The flags say which of owner,
-//! correlation and causation are those of the event before (zero before the first).
+//! correlation and causation are those of the event before (zero before the first), and whether
+//! the event begins an append that has an id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::append_ids::AppendId;
 use crate::codec::PAYLOAD_MAX_BYTES;
 use crate::envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId};
 use crate::frame::{Frame, HEADER_BYTES};
@@ -20,12 +22,47 @@ use crate::log::{Position, Version};
 const SAME_OWNER: u8 = 1;
 const SAME_CORRELATION: u8 = 2;
 const SAME_CAUSATION: u8 = 4;
+const BEGINS_NAMED_APPEND: u8 = 8;
+
+/// A flag beyond these is not of this format.
+const FLAGS: u8 = SAME_OWNER | SAME_CORRELATION | SAME_CAUSATION | BEGINS_NAMED_APPEND;
 
 /// Longest event type or author: its length is one byte.
 const WORD_MAX_BYTES: usize = 255;
 
+/// What an event is written from: a new one, or one that was recorded before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventSource<'t, 'e> {
+    pub event_type: &'t str,
+    pub payload_version: u16,
+    pub payload: &'e [u8],
+    pub metadata: &'e Metadata,
+}
+
+impl<'e> From<&'e NewEvent> for EventSource<'static, 'e> {
+    fn from(event: &'e NewEvent) -> Self {
+        Self {
+            event_type: event.event_type,
+            payload_version: event.payload_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
+impl<'e> From<&'e Recorded> for EventSource<'e, 'e> {
+    fn from(event: &'e Recorded) -> Self {
+        Self {
+            event_type: &event.event_type,
+            payload_version: event.payload_version,
+            payload: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
 /// Says why an event can never be stored.
-pub(crate) fn check_event(event: &NewEvent) -> Result<(), String> {
+pub(crate) fn check_event(event: EventSource<'_, '_>) -> Result<(), String> {
     let author = &event.metadata.by;
     if event.payload.len() > PAYLOAD_MAX_BYTES {
         let size = event.payload.len();
@@ -59,17 +96,17 @@ struct Before {
 
 /// Writes events into a body.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(super) struct Writer<'t> {
     before: Before,
     words: HashMap<Arc<str>, u64>,
-    types: HashMap<&'static str, u64>,
+    types: HashMap<&'t str, u64>,
     word_count: u64,
 }
 
-impl Writer {
+impl<'t> Writer<'t> {
     /// An upper bound of what [`Writer::put`] will write.
-    pub(super) fn room_for(stream: &StreamId, event: &NewEvent) -> usize {
-        const NUMBERS: usize = 1 + 5 * 10 + 3 * 16 + 3 * 2;
+    pub(super) fn room_for(stream: &StreamId, event: &EventSource<'_, '_>) -> usize {
+        const NUMBERS: usize = 1 + 6 * 10 + 4 * 16 + 3 * 2;
         let words = stream.as_str().len() + event.event_type.len() + event.metadata.by.len();
         NUMBERS + words + event.payload.len()
     }
@@ -77,13 +114,18 @@ impl Writer {
     pub(super) fn put(
         &mut self,
         out: &mut Vec<u8>,
+        named: Option<(AppendId, u64)>,
         stream: &StreamId,
         version: Version,
-        event: &NewEvent,
+        event: EventSource<'t, '_>,
     ) {
-        let meta = &event.metadata;
+        let meta = event.metadata;
         let flags_at = out.len();
         out.push(0);
+        if let Some((id, events)) = named {
+            out.extend_from_slice(&id.0.to_le_bytes());
+            put_number(out, events);
+        }
         self.put_word(out, stream.shared());
         put_number(out, version);
         self.put_type(out, event.event_type);
@@ -102,6 +144,9 @@ impl Writer {
             meta.cause.causation,
             SAME_CAUSATION,
         );
+        if named.is_some() {
+            flags |= BEGINS_NAMED_APPEND;
+        }
         out[flags_at] = flags;
         put_number(
             out,
@@ -109,7 +154,7 @@ impl Writer {
         );
         self.before.recorded_at_us = meta.recorded_at_us;
         put_number(out, event.payload.len() as u64);
-        out.extend_from_slice(&event.payload);
+        out.extend_from_slice(event.payload);
     }
 
     fn put_word(&mut self, out: &mut Vec<u8>, word: &Arc<str>) {
@@ -121,7 +166,7 @@ impl Writer {
         put_new_word(out, word);
     }
 
-    fn put_type(&mut self, out: &mut Vec<u8>, event_type: &'static str) {
+    fn put_type(&mut self, out: &mut Vec<u8>, event_type: &'t str) {
         if let Some(number) = self.types.get(event_type) {
             return put_number(out, *number);
         }
@@ -176,6 +221,8 @@ pub(crate) struct EventView<'a> {
     pub position: Position,
     pub stream: &'a str,
     pub version: Version,
+    /// Name and number of events of the append that begins here.
+    pub append: Option<(AppendId, u64)>,
     stream_word: usize,
     type_word: usize,
     author_word: usize,
@@ -265,6 +312,15 @@ impl<'a> Reader<'a> {
 
     pub(super) fn next_event(&mut self) -> Option<EventView<'a>> {
         let flags = self.take(1)?[0];
+        if flags & !FLAGS != 0 {
+            return None;
+        }
+        let append = if flags & BEGINS_NAMED_APPEND == 0 {
+            None
+        } else {
+            let id = self.take(16)?.try_into().ok().map(u128::from_le_bytes)?;
+            Some((AppendId(id), self.number()?))
+        };
         let stream_word = self.word()?;
         let version = self.number()?;
         let type_word = self.word()?;
@@ -285,6 +341,7 @@ impl<'a> Reader<'a> {
             position,
             stream: self.words[stream_word],
             version,
+            append,
             stream_word,
             type_word,
             author_word,

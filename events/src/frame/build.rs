@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::envelope::{NewEvent, StreamId};
+use crate::append_ids::AppendId;
+use crate::envelope::{NewEvent, Recorded, StreamId};
 use crate::frame::body::Writer;
 use crate::frame::{FRAME_FORMAT, FRAME_MAX_BYTES, Frame, HASH_BYTES, HEADER_BYTES, Header};
 use crate::log::{Head, Position, Version};
@@ -16,14 +17,14 @@ pub(crate) struct Commit {
 
 /// A frame that takes events: room for the header is left in front.
 #[derive(Debug)]
-struct OpenFrame {
+struct OpenFrame<'t> {
     first: Position,
     count: u32,
     bytes: Vec<u8>,
-    writer: Writer,
+    writer: Writer<'t>,
 }
 
-impl OpenFrame {
+impl OpenFrame<'_> {
     fn new(first: Position) -> Self {
         let bytes = vec![0; HEADER_BYTES];
         Self {
@@ -69,8 +70,10 @@ impl OpenFrame {
 pub(crate) struct FrameBuilder {
     before: Head,
     next: Position,
-    full: Vec<OpenFrame>,
-    open: OpenFrame,
+    full: Vec<OpenFrame<'static>>,
+    open: OpenFrame<'static>,
+    /// Name and length of the append that the next event begins.
+    named: Option<(AppendId, u64)>,
 }
 
 impl FrameBuilder {
@@ -81,7 +84,13 @@ impl FrameBuilder {
             next,
             full: Vec::new(),
             open: OpenFrame::new(next),
+            named: None,
         }
+    }
+
+    /// The next `events` events are the append of this name.
+    pub(crate) fn name_next(&mut self, id: AppendId, events: u64) {
+        self.named = Some((id, events));
     }
 
     /// Adds an event that [`super::check_event`] accepts and gives its position.
@@ -91,14 +100,21 @@ impl FrameBuilder {
         version: Version,
         event: &NewEvent,
     ) -> Position {
-        if !self.open.has_room_for(Writer::room_for(stream, event)) {
+        if !self
+            .open
+            .has_room_for(Writer::room_for(stream, &event.into()))
+        {
             let full = std::mem::replace(&mut self.open, OpenFrame::new(self.next));
             self.full.push(full);
         }
         self.open.count += 1;
-        self.open
-            .writer
-            .put(&mut self.open.bytes, stream, version, event);
+        self.open.writer.put(
+            &mut self.open.bytes,
+            self.named.take(),
+            stream,
+            version,
+            event.into(),
+        );
         self.next += 1;
         self.next - 1
     }
@@ -131,4 +147,24 @@ impl FrameBuilder {
         }
         Commit { frames, head }
     }
+}
+
+/// Makes one frame anew from the events that stood in it: the same events in the same place give
+/// the same bytes, hence the same hash. `None` when they do not fit into one frame.
+pub(crate) fn rebuild(before: Head, frames_left: u16, events: &[Recorded]) -> Option<Frame> {
+    let mut open = OpenFrame::new(before.position + 1);
+    for event in events {
+        if !open.has_room_for(Writer::room_for(&event.stream, &event.into())) {
+            return None;
+        }
+        open.count += 1;
+        open.writer.put(
+            &mut open.bytes,
+            None,
+            &event.stream,
+            event.version,
+            event.into(),
+        );
+    }
+    (open.count > 0).then(|| open.seal(frames_left, before.hash))
 }

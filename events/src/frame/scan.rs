@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::frame::{FRAME_MAGIC, FRAME_MAX_BYTES, Frame, Header};
+use crate::frame::{FRAME_MAGIC, FRAME_MAX_BYTES, Frame, FrameError, Header};
 use crate::log::Position;
 
 /// A place in a raw file where a frame starts.
@@ -14,6 +14,8 @@ pub(crate) struct FoundFrame {
     pub first: Position,
     /// The frame, when it is intact.
     pub frame: Option<Frame>,
+    /// The format of an intact frame that a newer program wrote.
+    pub newer_format: Option<u16>,
 }
 
 /// All places in `raw` that look like the start of a frame, in order of offset.
@@ -26,16 +28,20 @@ pub(crate) fn find_frames(raw: &Bytes) -> Vec<FoundFrame> {
             continue;
         };
         let end = offset + header.frame_len().min(2 * FRAME_MAX_BYTES);
-        let frame = (end <= raw.len())
-            .then(|| Frame::verify(raw.slice(offset..end)).ok())
-            .flatten();
-        if frame.is_some() {
+        let verified = (end <= raw.len()).then(|| Frame::verify(raw.slice(offset..end)));
+        let newer_format = match &verified {
+            Some(Err(FrameError::NewerFormat { found })) => Some(*found),
+            _ => None,
+        };
+        let frame = verified.and_then(Result::ok);
+        if frame.is_some() || newer_format.is_some() {
             at = end;
         }
         found.push(FoundFrame {
             offset,
             first: header.first,
             frame,
+            newer_format,
         });
     }
     found

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::append_ids::AppendId;
 use crate::envelope::{Causation, Metadata, NewEvent, OwnerKey, StreamId};
 use crate::log::Head;
 
@@ -171,15 +172,17 @@ fn format_1_is_what_it_was() {
         (1, 2, vec![0, 255, 128], u128::MAX, 1_700_000_000_000_100),
         (1, 0, Vec::new(), 0, -5),
     ];
-    let written = commit(
-        &sketches,
-        Head {
-            position: 41,
-            hash: [0xA5; 32],
-        },
-    )
-    .frames
-    .remove(0);
+    let mut builder = FrameBuilder::new(Head {
+        position: 41,
+        hash: [0xA5; 32],
+    });
+    for (version, sketch) in sketches.iter().enumerate() {
+        if version == 2 {
+            builder.name_next(AppendId(0x1234_5678 << 96 | 9), 2);
+        }
+        builder.push(&stream(sketch), version as u64 + 1, &event(sketch));
+    }
+    let written = builder.finish().frames.remove(0);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/frame_v1.bin");
     if std::env::var_os("EVENKEEL_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, written.bytes()).unwrap();

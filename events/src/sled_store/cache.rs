@@ -43,6 +43,27 @@ impl CachedFrame {
         events.get(at).cloned().ok_or_else(missing)
     }
 
+    /// The events at positions that the frame holds, in that order. Nothing else is decoded: a
+    /// stream's events lie thinly among those of others.
+    pub(super) fn pick(
+        &self,
+        positions: &[Position],
+        events: &mut Vec<Recorded>,
+    ) -> Result<(), FrameError> {
+        if self.events.get().is_some() || positions.len() * 2 > self.frame.count() as usize {
+            for position in positions {
+                events.push(self.event(*position)?);
+            }
+            return Ok(());
+        }
+        let start = events.len();
+        self.frame.pick(positions, events)?;
+        if positions.first() > positions.last() {
+            events[start..].reverse();
+        }
+        Ok(())
+    }
+
     fn cost(&self) -> usize {
         self.frame.bytes().len() + self.frame.count() as usize * size_of::<Recorded>()
     }

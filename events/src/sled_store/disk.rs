@@ -2,12 +2,16 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::sync;
 use crate::frame::Frame;
 use crate::log::Position;
 
@@ -17,7 +21,12 @@ use crate::log::Position;
 const SLED_SEGMENT_BYTES: usize = 2 << 20;
 
 /// sled's cache: a few leaves. Recent frames have a cache of their own, verified and decoded.
-const SLED_CACHE_BYTES: u64 = 2 << 20;
+const SLED_CACHE_BYTES: u64 = 128 << 10;
+
+/// Bytes that are read before sled is opened anew. sled evicts a leaf only after dozens of reads
+/// in the same 256th of its pages, so that reading a long log would keep nearly all of it in
+/// memory; opening takes some 10 ms per GB. In tests it happens all the time.
+const READ_MAX_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// How often, and how long each time, to look whether a dropped sled has let go of its files:
 /// two seconds in all, after which the log is left unsealed.
@@ -63,7 +72,10 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// The database of frames.
 #[derive(Debug)]
 pub(super) struct Disk {
-    db: sled::Db,
+    /// None when opening it anew failed, or once it is closed.
+    db: RwLock<Option<sled::Db>>,
+    /// Bytes read since sled was opened.
+    read_bytes: AtomicU64,
     /// Our own handle: sled's flush does not sync.
     file: File,
     path: PathBuf,
@@ -71,103 +83,147 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let config = sled::Config::new()
-            .path(path)
-            .segment_size(SLED_SEGMENT_BYTES)
-            .cache_capacity(SLED_CACHE_BYTES)
-            .flush_every_ms(None);
-        let db = guarded(|| config.open())?;
+        let db = open_sled(path)?;
         let file = File::open(path.join("db"))?;
         alarm_on_blobs(path)?;
+        // Opening replaces sled's snapshot; an older one beside newer segments would mislead it.
+        sync_dir(path)?;
         Ok(Self {
-            db,
+            db: RwLock::new(Some(db)),
+            read_bytes: AtomicU64::new(0),
             file,
             path: path.to_owned(),
         })
     }
 
+    /// Runs a call into sled.
+    fn with<T>(&self, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, DiskError> {
+        let db: RwLockReadGuard<'_, _> = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_ref().ok_or_else(closed)?;
+        guarded(|| call(db))
+    }
+
+    /// Gives back the memory that reading took, once it is worth it.
+    fn relieve(&self) -> Result<(), DiskError> {
+        if self.read_bytes.load(Ordering::Relaxed) < READ_MAX_BYTES {
+            return Ok(());
+        }
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Another reader may have been here first.
+        if self.read_bytes.load(Ordering::Relaxed) < READ_MAX_BYTES {
+            return Ok(());
+        }
+        let old = db.take().ok_or_else(closed)?;
+        *db = Some(sync::undivided(&self.file, || {
+            guarded(move || {
+                drop(old);
+                Ok(())
+            })?;
+            wait_until_free(&self.path.join("db"))?;
+            open_sled(&self.path)
+        })?);
+        self.read_bytes.store(0, Ordering::Relaxed);
+        Ok(sync_dir(&self.path)?)
+    }
+
+    fn has_read(&self, bytes: usize) -> u64 {
+        self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64
+    }
+
     /// Everything that a new database consists of, down to the directory entries.
     pub(super) fn sync_creation(&self) -> Result<(), DiskError> {
-        guarded(|| self.db.flush())?;
-        File::open(self.path.join("conf"))?.sync_all()?;
-        self.file.sync_all()?;
+        self.with(|db| db.flush().map(drop))?;
+        sync::all(&File::open(self.path.join("conf"))?)?;
+        sync::all(&self.file)?;
         sync_dir(&self.path)?;
         Ok(())
     }
 
     /// Puts the frames of one commit into sled, all or none. Not durable before `sync`.
     pub(super) fn put(&self, frames: &[Frame]) -> Result<(), DiskError> {
-        guarded(|| {
+        sync::undivided(&self.file, || self.put_and_flush(frames))
+    }
+
+    fn put_and_flush(&self, frames: &[Frame]) -> Result<(), DiskError> {
+        self.with(|db| {
             if let [frame] = frames {
                 let (key, value) = (frame.first().to_be_bytes(), &frame.bytes()[..]);
-                let swapped = self
-                    .db
-                    .compare_and_swap(key, None as Option<&[u8]>, Some(value))?;
-                return swapped.map_err(|_| occupied(frame.first()));
-            }
-            let mut batch = sled::Batch::default();
-            for frame in frames {
-                if self.db.contains_key(frame.first().to_be_bytes())? {
-                    return Err(occupied(frame.first()));
+                let swapped = db.compare_and_swap(key, None as Option<&[u8]>, Some(value))?;
+                swapped.map_err(|_| occupied(frame.first()))?;
+            } else {
+                let mut batch = sled::Batch::default();
+                for frame in frames {
+                    if db.contains_key(frame.first().to_be_bytes())? {
+                        return Err(occupied(frame.first()));
+                    }
+                    batch.insert(&frame.first().to_be_bytes(), &frame.bytes()[..]);
                 }
-                batch.insert(&frame.first().to_be_bytes(), &frame.bytes()[..]);
+                db.apply_batch(batch)?;
             }
-            self.db.apply_batch(batch)
-        })?;
-        guarded(|| self.db.flush())?;
-        Ok(())
+            db.flush().map(drop)
+        })
     }
 
     /// Occupies a position, so that the next commit there fails.
     #[cfg(test)]
     pub(super) fn put_foreign(&self, position: Position) -> Result<(), DiskError> {
-        guarded(|| {
-            self.db
-                .insert(position.to_be_bytes(), b"foreign".as_slice())
+        self.with(|db| {
+            db.insert(position.to_be_bytes(), b"foreign".as_slice())
                 .map(drop)
         })
     }
 
     /// Makes what was put durable.
     pub(super) fn sync(&self) -> Result<(), DiskError> {
-        Ok(self.file.sync_data()?)
+        Ok(sync::data(&self.file)?)
     }
 
     /// The frame that starts at `position`, or else the last one that starts before it.
     pub(super) fn frame_at(&self, position: Position) -> Result<Option<Bytes>, DiskError> {
+        self.relieve()?;
         let key = position.to_be_bytes();
-        guarded(|| {
-            if let Some(value) = self.db.get(key)? {
-                return Ok(Some(Bytes::from_owner(value)));
-            }
-            Ok(self
-                .db
-                .get_lt(key)?
-                .map(|(_, value)| Bytes::from_owner(value)))
-        })
+        let found = self.with(|db| match db.get(key)? {
+            Some(value) => Ok(Some(value)),
+            None => Ok(db.get_lt(key)?.map(|(_, value)| value)),
+        })?;
+        Ok(found.map(|value| {
+            self.has_read(value.len());
+            Bytes::from_owner(value)
+        }))
     }
 
     /// Hands out all frames in key order until `each` returns false.
     pub(super) fn scan(&self, mut each: impl FnMut(&[u8], Bytes) -> bool) -> Result<(), DiskError> {
-        guarded(|| {
-            for pair in self.db.iter() {
-                let (key, value) = pair?;
-                if !each(&key, Bytes::from_owner(value)) {
-                    break;
+        let mut from = Bound::Unbounded;
+        loop {
+            let stopped_at = self.with(|db| {
+                for pair in db.range::<Vec<u8>, _>((from.clone(), Bound::Unbounded)) {
+                    let (key, value) = pair?;
+                    let read = self.has_read(value.len());
+                    if !each(&key, Bytes::from_owner(value)) {
+                        return Ok(None);
+                    }
+                    if read >= READ_MAX_BYTES {
+                        return Ok(Some(key.to_vec()));
+                    }
                 }
-            }
-            Ok(())
-        })
+                Ok(None)
+            })?;
+            let Some(key) = stopped_at else {
+                return Ok(());
+            };
+            from = Bound::Excluded(key);
+            self.relieve()?;
+        }
     }
 
     /// Closes sled and waits until its files are really free.
     pub(super) fn close(self) -> Result<(), DiskError> {
-        let Self { db, file, path } = self;
-        guarded(|| {
-            db.flush()?;
-            Ok(())
-        })?;
-        file.sync_all()?;
+        let Self { db, file, path, .. } = self;
+        let db = db.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let db = db.ok_or_else(closed)?;
+        guarded(|| db.flush().map(drop))?;
+        sync::all(&file)?;
         guarded(move || {
             drop(db);
             Ok(())
@@ -175,6 +231,19 @@ impl Disk {
         drop(file);
         wait_until_free(&path.join("db"))
     }
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, DiskError> {
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(SLED_SEGMENT_BYTES)
+        .cache_capacity(SLED_CACHE_BYTES)
+        .flush_every_ms(None);
+    guarded(|| config.open())
+}
+
+fn closed() -> DiskError {
+    DiskError::Io("the database is closed".into())
 }
 
 fn occupied(position: Position) -> sled::Error {
@@ -208,5 +277,5 @@ fn alarm_on_blobs(path: &Path) -> Result<(), DiskError> {
 
 /// Makes the entries of a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    sync::all(&File::open(dir)?)
 }

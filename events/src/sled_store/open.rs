@@ -17,6 +17,7 @@ use super::verify::raw::RawLog;
 use super::writer::Writer;
 use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, seal, tip};
 use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
+use crate::index::Blocks;
 use crate::log::{Head, Position};
 
 /// How the log is kept.
@@ -103,16 +104,19 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
                 hash: GENESIS,
             },
         )?;
+        // A database without a tip would look like a tip that was lost.
+        sync_dir(dir)?;
     }
     let tip = read_tip(dir)?;
     let disk = open_disk(dir)?;
     if is_new {
         finish_creation(dir, &disk)?;
     }
-    let recovery = recover(&disk, tip)?;
+    let recovery = recover(dir, &disk, tip)?;
     let tip_writer = TipWriter::start(dir, &recovery.head)?;
     let state = State {
         index: recovery.index,
+        ids: recovery.ids,
         head: recovery.head,
     };
     start(Shared::new(dir, lock, disk, state), tip_writer, options)
@@ -127,16 +131,45 @@ fn check_marker(dir: &Path) -> Result<bool, OpenError> {
             supported: STORE_FORMAT,
         }),
         Marker::Damaged => Err(damaged(1, "the format marker is damaged")),
-        Marker::Missing => match Tip::read(dir)? {
-            None if dir.join(SLED_DIR).exists() => {
-                Err(damaged(1, "the format marker and the tip are missing"))
-            }
-            None => Ok(true),
-            // The marker is the last thing that a creation writes: this one was interrupted.
-            Some(tip) if tip.must_contain().is_some_and(|head| head.position == 0) => Ok(true),
-            Some(_) => Err(damaged(1, "the format marker is missing")),
+        Marker::Missing => check_unmarked(dir).map(|()| true),
+    }
+}
+
+/// The marker is the last thing that a creation writes. Without one there is nothing yet, or what
+/// an interrupted creation has left, in which case no event was ever acknowledged.
+fn check_unmarked(dir: &Path) -> Result<(), OpenError> {
+    let has_database = dir.join(SLED_DIR).exists();
+    match Tip::read(dir)? {
+        None if has_database => Err(damaged(1, "the format marker and the tip are missing")),
+        None => Ok(()),
+        Some(tip) => match tip.must_contain() {
+            // The database is begun only after the tip is durable.
+            None if !has_database => Ok(()),
+            Some(head) if head.position == 0 => clear_unfinished(dir),
+            _ => Err(damaged(1, "the format marker is missing")),
         },
     }
+}
+
+/// sled cannot open what a power cut leaves of a half-made database. Nothing is lost with it,
+/// which is looked at all the same.
+fn clear_unfinished(dir: &Path) -> Result<(), OpenError> {
+    if !dir.join(SLED_DIR).exists() {
+        return Ok(());
+    }
+    let frames = match RawLog::scan(dir) {
+        Ok(raw) => raw.head().position,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error.into()),
+    };
+    if frames > 0 {
+        return Err(damaged(
+            1,
+            "the format marker is missing, and there are events",
+        ));
+    }
+    fs::remove_dir_all(dir.join(SLED_DIR))?;
+    Ok(sync_dir(dir)?)
 }
 
 fn read_tip(dir: &Path) -> Result<Tip, OpenError> {
@@ -186,8 +219,8 @@ fn finish_creation(dir: &Path, disk: &Disk) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn recover(disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
-    let mut recovery = Recovery::new(tip);
+fn recover(dir: &Path, disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
+    let mut recovery = Recovery::indexed_in(tip, Blocks::in_dir(dir)?);
     let mut fault = None;
     let scanned = disk.scan(|key, value| {
         fault = recovery.take(key, value).err();

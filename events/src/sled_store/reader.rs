@@ -15,10 +15,11 @@ use super::cache::{CachedFrame, FrameCache};
 use super::disk::{Disk, DiskError};
 use super::lock::DirLock;
 use super::{guard, seal};
-use crate::envelope::Recorded;
+use crate::append_ids::AppendIds;
+use crate::envelope::{Recorded, StreamId};
 use crate::frame::Frame;
-use crate::index::StreamIndex;
-use crate::log::{AppendError, Head, Position, ReadError};
+use crate::index::{IndexError, StreamIndex, Stretch};
+use crate::log::{AppendError, Direction, Head, Position, ReadError, Version};
 
 const CLOSED_ORDERLY: &str = "it was closed in an orderly way";
 
@@ -26,6 +27,7 @@ const CLOSED_ORDERLY: &str = "it was closed in an orderly way";
 #[derive(Debug)]
 pub(super) struct State {
     pub index: StreamIndex,
+    pub ids: AppendIds,
     pub head: Head,
 }
 
@@ -67,6 +69,13 @@ impl Shared {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes the lock for writing only when there is something to move.
+    pub(super) fn spill(&self) {
+        if self.state().index.has_outgrown() {
+            self.state_mut().index.spill();
+        }
+    }
+
     pub(super) fn disk(&self) -> RwLockReadGuard<'_, Option<Disk>> {
         self.disk.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,6 +106,17 @@ impl Shared {
         (after.saturating_add(1)..=after.saturating_add(limit).min(head)).collect()
     }
 
+    /// A stretch of a stream as it is now; `None` when there is nothing in it.
+    pub(super) fn stretch(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        limit: usize,
+        direction: Direction,
+    ) -> Option<Stretch> {
+        self.state().index.stretch(stream, from, limit, direction)
+    }
+
     /// Reads from the cache where all is there, else on a thread that may block.
     pub(super) async fn collect_anywhere(
         shared: &Arc<Self>,
@@ -107,10 +127,29 @@ impl Shared {
         }
         let shared = Arc::clone(shared);
         let read = move || collect(&positions, |position| shared.frame(position).map(Some));
-        let events = tokio::task::spawn_blocking(read).await;
-        Ok(events
-            .map_err(|error| ReadError::Store(error.to_string()))??
-            .unwrap_or_default())
+        Ok(blocking(read).await?.unwrap_or_default())
+    }
+
+    /// The events of a stretch of a stream; what memory cannot answer, on a thread that may block.
+    pub(super) async fn collect_stretch(
+        shared: &Arc<Self>,
+        stretch: Stretch,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        if stretch.is_in_memory() {
+            let positions = stretch.positions().map_err(unindexed)?;
+            let cached = |position| Ok(shared.cache.get(position));
+            if let Some(events) = pick(&positions, &stretch, cached)? {
+                return Ok(events);
+            }
+        }
+        let shared = Arc::clone(shared);
+        let read = move || {
+            let positions = stretch.positions().map_err(unindexed)?;
+            pick(&positions, &stretch, |position| {
+                shared.frame(position).map(Some)
+            })
+        };
+        Ok(blocking(read).await?.unwrap_or_default())
     }
 
     fn frame(&self, position: Position) -> Result<Arc<CachedFrame>, ReadError> {
@@ -196,6 +235,51 @@ fn collect(
         );
     }
     Ok(Some(events))
+}
+
+/// The events of a stream at `positions`, without decoding the others of their frames; `None`
+/// as soon as a frame is not to be had. An event of another stream is a fault of the index.
+fn pick(
+    positions: &[Position],
+    stretch: &Stretch,
+    frame_of: impl Fn(Position) -> Result<Option<Arc<CachedFrame>>, ReadError>,
+) -> Result<Option<Vec<Recorded>>, ReadError> {
+    let mut events: Vec<Recorded> = Vec::with_capacity(positions.len());
+    let mut rest = positions;
+    while let Some(&position) = rest.first() {
+        let Some(frame) = frame_of(position)? else {
+            return Ok(None);
+        };
+        let held = rest.iter().take_while(|position| frame.holds(**position));
+        let (here, later) = rest.split_at(held.count());
+        frame
+            .pick(here, &mut events)
+            .map_err(|e| damaged(position, e.to_string()))?;
+        rest = later;
+    }
+    if events
+        .iter()
+        .zip(stretch.versions())
+        .any(|(event, version)| event.stream != *stretch.stream() || event.version != version)
+    {
+        return Err(unindexed(IndexError("it points at other events".into())));
+    }
+    Ok(Some(events))
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let done = tokio::task::spawn_blocking(read).await;
+    done.map_err(|error| ReadError::Store(error.to_string()))?
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err takes"
+)]
+fn unindexed(error: IndexError) -> ReadError {
+    ReadError::Store(error.to_string())
 }
 
 fn damaged(position: Position, detail: String) -> ReadError {

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::tip::Tip;
+use crate::append_ids::AppendIds;
 use crate::frame::{Frame, FrameError, GENESIS};
-use crate::index::StreamIndex;
+use crate::index::{Blocks, StreamIndex};
 use crate::log::{Head, Position};
 
 /// Where and why the log cannot be vouched for.
@@ -18,6 +19,7 @@ pub(super) struct Fault {
 #[derive(Debug)]
 pub(super) struct Recovery {
     pub index: StreamIndex,
+    pub ids: AppendIds,
     pub head: Head,
     pub frames: u64,
     /// Frames of the last commit that have yet to come.
@@ -36,11 +38,20 @@ impl Recovery {
         let tip_met = tip.must_contain() == Some(head);
         Self {
             index: StreamIndex::default(),
+            ids: AppendIds::default(),
             head,
             frames: 0,
             frames_left: 0,
             tip,
             tip_met,
+        }
+    }
+
+    /// A recovery whose index keeps old positions in `blocks` instead of in memory.
+    pub(super) fn indexed_in(tip: Tip, blocks: Blocks) -> Self {
+        Self {
+            index: StreamIndex::with_blocks(blocks),
+            ..Self::new(tip)
         }
     }
 
@@ -69,6 +80,7 @@ impl Recovery {
     fn index_events(&mut self, frame: &Frame) -> Result<(), Fault> {
         let mut gap = None;
         let walked = frame.walk(|event| {
+            self.ids.see(event);
             if gap.is_none() {
                 gap = self
                     .index
@@ -76,6 +88,7 @@ impl Recovery {
                     .err();
             }
         });
+        self.index.spill();
         if let Some(gap) = gap {
             let error = FrameError::Damaged(gap.to_string());
             return Err(Fault {

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use super::disk::sync_dir;
 use super::lock::LOCK_FILE;
+use super::sync;
 
 /// The seal's name.
 pub(super) const SEAL_FILE: &str = "seal";
@@ -71,20 +72,29 @@ pub(super) fn write(dir: &Path) -> io::Result<()> {
     write_durably(dir, SEAL_FILE, text.as_bytes())
 }
 
-/// Removes the seal, durably: from here on the files change.
+/// Removes the seal, durably: from here on the files change. Also a half-written one, which the
+/// next seal would take for a file of the log.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_file(dir.join(SEAL_FILE)) {
-        Ok(()) => sync_dir(dir),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    let mut removed = false;
+    for name in [SEAL_FILE.to_owned(), new_name(SEAL_FILE)] {
+        match fs::remove_file(dir.join(name)) {
+            Ok(()) => removed = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
+    if removed { sync_dir(dir) } else { Ok(()) }
+}
+
+fn new_name(name: &str) -> String {
+    format!("{name}.new")
 }
 
 /// Writes a small file so that after a crash it is either absent or whole.
 pub(super) fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.new"));
+    let temporary = dir.join(new_name(name));
     fs::write(&temporary, bytes)?;
-    File::open(&temporary)?.sync_all()?;
+    sync::all(&File::open(&temporary)?)?;
     fs::rename(&temporary, dir.join(name))?;
     sync_dir(dir)
 }

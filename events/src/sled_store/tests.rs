@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod damage;
+mod every_byte;
+pub(super) mod power;
+mod power_cut;
+mod upkeep;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +17,24 @@ use super::*;
 use crate::contract_tests::{stream, texts, to};
 use crate::log::Expected;
 use crate::verify;
+
+/// A seeded sequence of numbers: the same damage in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit.max(1)
+    }
+}
+
+/// A number from the environment, or the default: seeds, and how often something is tried.
+fn seeded(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
 
 fn open(dir: &Path) -> SledLog {
     SledLog::open(dir, SledOptions::default()).unwrap()
@@ -94,6 +116,34 @@ async fn reopening_keeps_everything_and_continues() {
     let log = open(dir.path());
     assert_eq!(log.read(0, 120).await.unwrap(), read);
     assert_eq!(texts(&log.read(120, 9).await.unwrap()), ["more"]);
+}
+
+#[tokio::test]
+async fn a_named_append_is_known_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = "x".repeat(9_000);
+    // Larger than a frame, over two streams.
+    let batch = || {
+        let pages = [page.as_str(); 7];
+        vec![
+            to("a", Expected::Exact(0), &pages),
+            to("b", Expected::Exact(0), &["end"]),
+        ]
+    };
+    let log = open(dir.path());
+    fill(&log, 1).await;
+    let first = log.append_once(AppendId(1 << 100), batch()).await.unwrap();
+    fill(&log, 3).await;
+    for closes in [true, false] {
+        if closes {
+            log.close().await.unwrap();
+        }
+        let copied = copy_of(dir.path());
+        let log = open(copied.path());
+        let again = log.append_once(AppendId(1 << 100), batch()).await;
+        assert_eq!(again.as_ref(), Ok(&first));
+        assert_eq!(log.head().position, 20);
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use super::sync;
 use crate::log::Head;
 
 /// The tip's name.
@@ -132,7 +133,7 @@ impl TipWriter {
     /// Before the replies go out, after everything is durable.
     pub(super) fn acknowledge(&mut self, head: &Head) -> io::Result<()> {
         self.unsynced = true;
-        self.file.write_all_at(&write_slot(head), 0)
+        put_slot(&self.file, head, 0)
     }
 
     pub(super) fn is_unsynced(&self) -> bool {
@@ -141,7 +142,7 @@ impl TipWriter {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.unsynced = false;
-        self.file.sync_data()
+        sync::data(&self.file)
     }
 
     /// Both slots say `head`, durably: the last act of an orderly close.
@@ -152,9 +153,13 @@ impl TipWriter {
     }
 }
 
+fn put_slot(file: &File, head: &Head, offset: u64) -> io::Result<()> {
+    sync::undivided(file, || file.write_all_at(&write_slot(head), offset))
+}
+
 fn write_intent(file: &File, head: &Head) -> io::Result<()> {
-    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
-    file.sync_data()
+    put_slot(file, head, u64::from(INTENDED_OFFSET))?;
+    sync::data(file)
 }
 
 /// Writes both slots of the tip, durably.
@@ -163,10 +168,10 @@ pub(super) fn reset(dir: &Path, head: &Head) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     let file = options.open(dir.join(TIP_FILE))?;
     // The acknowledgement last: at every moment one of the slots is whole.
-    file.write_all_at(&write_slot(head), u64::from(INTENDED_OFFSET))?;
-    file.sync_all()?;
-    file.write_all_at(&write_slot(head), 0)?;
-    file.sync_all()?;
+    put_slot(&file, head, u64::from(INTENDED_OFFSET))?;
+    sync::all(&file)?;
+    put_slot(&file, head, 0)?;
+    sync::all(&file)?;
     Ok(file)
 }
 

@@ -9,21 +9,21 @@
 //! byte there is vouched for.
 
 mod copy;
+mod frames;
 pub(super) mod raw;
 
 use std::io;
 use std::path::Path;
 
 use super::SLED_DIR;
-use super::disk::{Disk, DiskError};
 use super::format::{self, FORMAT_FILE, Marker, STORE_FORMAT};
 use super::lock::{DirLock, LOCK_FILE, LockError};
-use super::recovery::{Fault, Recovery};
 use super::seal::{self, Breach, Found, SEAL_BLOCK_BYTES, SEAL_FILE};
 use super::tip::{TIP_FILE, Tip};
 use crate::envelope::Recorded;
-use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
+use crate::frame::GENESIS;
 use crate::log::{Head, Position};
+use frames::check_frames;
 use raw::RawLog;
 
 /// Findings past this one are counted, not kept: a destroyed file differs in every block.
@@ -111,6 +111,12 @@ impl From<LockError> for VerifyError {
     }
 }
 
+/// What is checked besides the bytes.
+struct Checks<'a> {
+    event: Option<EventCheck<'a>>,
+    heads: Vec<Head>,
+}
+
 /// Looks at every event; what it refuses is a finding at that event's position.
 pub type EventCheck<'a> = &'a mut dyn FnMut(&Recorded) -> Result<(), String>;
 
@@ -121,6 +127,15 @@ pub fn verify(
     dir: impl AsRef<Path>,
     check: Option<EventCheck<'_>>,
 ) -> Result<VerifyReport, VerifyError> {
+    verify_heads(dir, check, &[])
+}
+
+/// As [`verify`]; besides, the log must pass every one of these earlier heads.
+pub fn verify_heads(
+    dir: impl AsRef<Path>,
+    check: Option<EventCheck<'_>>,
+    heads: &[Head],
+) -> Result<VerifyReport, VerifyError> {
     let dir = dir.as_ref();
     if !dir.join(SLED_DIR).exists() && !dir.join(FORMAT_FILE).exists() {
         return Err(VerifyError::Io(format!(
@@ -129,7 +144,11 @@ pub fn verify(
         )));
     }
     let lock = DirLock::take(dir)?;
-    let report = verify_locked(dir, lock.found_is_plausible(), check);
+    let checks = Checks {
+        event: check,
+        heads: heads.to_vec(),
+    };
+    let report = verify_locked(dir, lock.found_is_plausible(), checks);
     lock.release_as_found()?;
     report
 }
@@ -137,7 +156,7 @@ pub fn verify(
 fn verify_locked(
     dir: &Path,
     lock_is_plausible: bool,
-    check: Option<EventCheck<'_>>,
+    checks: Checks<'_>,
 ) -> Result<VerifyReport, VerifyError> {
     let head = Head {
         position: 0,
@@ -159,12 +178,12 @@ fn verify_locked(
     match (tip, report.is_clean()) {
         (Some(tip), true) if report.sealed => {
             seal::remove(dir)?;
-            check_frames(dir, tip, check, &mut report)?;
+            check_frames(dir, tip, checks, &mut report)?;
             seal::write(dir)?;
         }
         (Some(tip), true) => {
             let copy = copy::Copy::of(dir)?;
-            check_frames(copy.dir(), tip, check, &mut report)?;
+            check_frames(copy.dir(), tip, checks, &mut report)?;
         }
         _ => count_raw(dir, tip, &mut report)?,
     }
@@ -268,97 +287,6 @@ fn count_raw(dir: &Path, tip: Option<Tip>, report: &mut VerifyReport) -> Result<
     if report.head.position < acknowledged {
         let position = report.head.position + 1;
         report.find(position, format!("no intact frame continues the log here, events up to position {acknowledged} were acknowledged"));
-    }
-    Ok(())
-}
-
-fn check_frames(
-    dir: &Path,
-    tip: Tip,
-    check: Option<EventCheck<'_>>,
-    report: &mut VerifyReport,
-) -> Result<(), VerifyError> {
-    let disk = match Disk::open(&dir.join(SLED_DIR)) {
-        Ok(disk) => disk,
-        Err(DiskError::Io(detail)) => return Err(VerifyError::Io(detail)),
-        Err(DiskError::Damaged(detail)) => {
-            count_raw(dir, Some(tip), report)?;
-            report.find(report.head.position + 1, detail);
-            return Ok(());
-        }
-    };
-    let recovery = walk(&disk, tip, check, report)?;
-    report.head = recovery.head;
-    report.events = recovery.head.position;
-    report.frames = recovery.frames;
-    report.streams = recovery.index.streams();
-    // A database that was damaged may refuse to close; the findings say so already.
-    if let (Err(error), true) = (disk.close(), report.is_clean()) {
-        report.find(report.head.position, error.to_string());
-    }
-    Ok(())
-}
-
-fn walk(
-    disk: &Disk,
-    tip: Tip,
-    mut check: Option<EventCheck<'_>>,
-    report: &mut VerifyReport,
-) -> Result<Recovery, VerifyError> {
-    let mut recovery = Recovery::new(tip);
-    let mut fault = None;
-    let scanned = disk.scan(|key, value| {
-        let taken = recovery
-            .take(key, value)
-            .and_then(|frame| match &mut check {
-                Some(check) => show(&frame, check, report),
-                None => Ok(()),
-            });
-        fault = taken.err();
-        fault.is_none()
-    });
-    match scanned {
-        Err(DiskError::Io(detail)) => return Err(VerifyError::Io(detail)),
-        Err(DiskError::Damaged(detail)) => fault = Some(recovery.fault(detail)),
-        Ok(()) if fault.is_none() => fault = recovery.finish().err(),
-        Ok(()) => {}
-    }
-    match fault {
-        Some(Fault {
-            error: FrameError::NewerFormat { found },
-            ..
-        }) => Err(VerifyError::NewerFormat {
-            found,
-            supported: FRAME_FORMAT,
-        }),
-        Some(Fault {
-            position,
-            error: FrameError::Damaged(detail),
-        }) => {
-            report.find(position, detail);
-            Ok(recovery)
-        }
-        None => Ok(recovery),
-    }
-}
-
-fn show(
-    frame: &crate::frame::Frame,
-    check: &mut EventCheck<'_>,
-    report: &mut VerifyReport,
-) -> Result<(), Fault> {
-    let events = frame.events().map_err(|error| Fault {
-        position: frame.first(),
-        error,
-    })?;
-    for event in &events {
-        if let Err(what) = check(event) {
-            let name = format!(
-                "{} of stream {}, version {}",
-                event.event_type, event.stream, event.version
-            );
-            report.find(event.position, format!("{name}: {what}"));
-        }
     }
     Ok(())
 }

@@ -19,9 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::cache::CachedFrame;
 use super::disk::{DiskError, panic_text};
-use super::reader::Shared;
+use super::reader::{Shared, State};
 use super::tip::{TipPolicy, TipWriter};
 use crate::admission::{Admission, Admitted, COMMIT_MAX_BYTES};
+use crate::append_ids::AppendId;
 use crate::log::{AppendError, Appended, Head, Position, StreamAppend};
 
 /// How long a commit waits for one more of the writers that shared the last one: less than a
@@ -34,6 +35,7 @@ const IDLE_SYNC: Duration = Duration::from_millis(50);
 /// An append on its way, with its share of the queue.
 #[derive(Debug)]
 pub(super) struct Job {
+    pub id: Option<AppendId>,
     pub batch: Vec<StreamAppend>,
     pub bytes: usize,
     pub reply: oneshot::Sender<Result<Appended, AppendError>>,
@@ -59,6 +61,8 @@ impl Writer {
             let group = self.gather(first);
             self.last_group = group.len();
             self.commit(group);
+            // After the replies: nobody waits for old positions to leave the memory.
+            self.shared.spill();
         }
         if self.shared.check_writable().is_ok() {
             let head = self.shared.state().head;
@@ -128,10 +132,10 @@ impl Writer {
         self.shared.check_writable()?;
         let (verdicts, admitted) = {
             let state = self.shared.state();
-            let mut admission = Admission::new(&state.index, state.head);
+            let mut admission = Admission::new(&state.index, &state.ids, state.head);
             let verdicts = group
                 .iter()
-                .map(|job| admission.admit(&job.batch))
+                .map(|job| admission.admit(job.id, &job.batch))
                 .collect();
             (verdicts, admission.finish())
         };
@@ -189,7 +193,8 @@ impl Writer {
                 .put(Arc::new(CachedFrame::new(frame.clone())));
         }
         let mut state = self.shared.state_mut();
-        admitted.index_into(&mut state.index)?;
+        let State { index, ids, .. } = &mut *state;
+        admitted.index_into(index, ids)?;
         state.head = admitted.commit.head;
         drop(state);
         self.shared.commits.fetch_add(1, Ordering::Relaxed);

@@ -144,3 +144,36 @@ async fn a_flipped_bit_never_gives_a_wrong_snapshot() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_inspection_shows_every_snapshot_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("snapshots");
+    let store = SledSnapshots::open(&path).unwrap();
+    for (stream, version) in [("idx_1", 7), ("idx_2", 9)] {
+        let snapshot = Snapshot {
+            version,
+            schema: 3,
+            state: Bytes::from_static(b"state"),
+        };
+        store.save(stream, snapshot).await.unwrap();
+    }
+    store
+        .shared
+        .with_db(|db| db.insert("idx_3", b"no snapshot").map(drop))
+        .unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let before = fs::read(path.join("db")).unwrap();
+    let mut seen = Vec::new();
+    let whole = inspect(&path, &mut |stream, stored| {
+        seen.push(match stored {
+            Stored::Whole(snapshot) => format!("{stream} {}", snapshot.version),
+            Stored::Damaged => format!("{stream} damaged"),
+        });
+    });
+    assert_eq!(whole, Ok(true));
+    assert_eq!(seen, ["idx_1 7", "idx_2 9", "idx_3 damaged"]);
+    assert_eq!(fs::read(path.join("db")).unwrap(), before);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}

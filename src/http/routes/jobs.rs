@@ -81,13 +81,21 @@ async fn find(api: &Api, name: &str) -> Result<Job, Problem> {
     found.ok_or_else(|| Problem::not_found("job"))
 }
 
-async fn list(api: Api, call: Call) -> Answer {
+async fn list(api: Api, mut call: Call) -> Answer {
+    let (after, limit) = call.query.page::<String>()?;
     call.query.finish()?;
-    let jobs = api.engine.jobs().await?;
+    let mut jobs = api.engine.jobs().await?;
+    jobs.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+    jobs.retain(|job| {
+        after
+            .as_deref()
+            .is_none_or(|after| job.name.as_str() > after)
+    });
+    let next = jobs.get(limit).and_then(|_| jobs.get(limit - 1));
     let now = api.clock.now();
     reply::ok(&Page {
-        items: jobs.iter().map(|job| body(job, now)).collect(),
-        next: None,
+        next: next.map(|job| job.name.to_string()),
+        items: jobs.iter().take(limit).map(|job| body(job, now)).collect(),
     })
 }
 

@@ -80,7 +80,9 @@ fn price(symbol: &str, value: &Value) -> Result<(Asset, Price), String> {
     }
 }
 
-async fn list(api: Api, call: Call) -> Answer {
+/// In the order of the assets.
+async fn list(api: Api, mut call: Call) -> Answer {
+    let (after, limit) = call.query.page::<Asset>()?;
     call.query.finish()?;
     let view = api.engine.prices();
     let item = |(asset, price): &(Asset, Result<Price, PriceProblem>)| match price {
@@ -89,8 +91,13 @@ async fn list(api: Api, call: Call) -> Answer {
             "asset": asset, "price": null, "problem": problem, "detail": problem.to_string(),
         }),
     };
-    let items: Vec<_> = view.snapshot.entries().iter().map(item).collect();
-    reply::ok(&json!({"asOf": view.as_of, "items": items, "next": null}))
+    let entries = view.snapshot.entries();
+    let from = entries.partition_point(|(asset, _)| after.is_some_and(|after| *asset <= after));
+    let rest = &entries[from..];
+    let next = rest.get(limit).and_then(|_| rest.get(limit - 1));
+    let items: Vec<_> = rest.iter().take(limit).map(item).collect();
+    let next = next.map(|(asset, _)| asset);
+    reply::ok(&json!({"asOf": view.as_of, "items": items, "next": next}))
 }
 
 #[cfg(test)]

@@ -5,24 +5,11 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use super::{closed, copy_of, files, fill, killed, open};
+use super::{Dice, closed, copy_of, files, fill, killed, open};
 use crate::envelope::Recorded;
 use crate::log::{EventLog, Head};
 use crate::sled_store::tip::{self, Tip};
 use crate::{OpenError, SledLog, SledOptions, TipPolicy, VerifyReport, verify};
-
-/// A seeded sequence of numbers: the same damage in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit.max(1)
-    }
-}
 
 fn report_after(dir: &Path, what: &str) -> VerifyReport {
     let report = verify(dir, None).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -113,7 +100,7 @@ async fn truncations_missing_files_and_zeroed_blocks_of_a_closed_log_are_reporte
 }
 
 /// Opens what may be damaged: an error, or exactly what was written.
-async fn error_or_the_same(dir: &Path, written: &[Recorded], what: &str) -> bool {
+pub(super) async fn error_or_the_same(dir: &Path, written: &[Recorded], what: &str) -> bool {
     let Ok(log) = SledLog::open(dir, SledOptions::default()) else {
         return false;
     };

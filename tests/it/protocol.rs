@@ -1,0 +1,123 @@
+//! What holds for every route: methods, keys, open routes, streams.
+
+use crate::home::Home;
+use crate::portfolio::{created, halves};
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_know_is_405_with_those_it_knows() {
+    let home = Home::new();
+    let server = home.serve();
+    for (method, path, known) in [
+        ("DELETE", "/api/indexes", "GET, POST, HEAD, OPTIONS"),
+        (
+            "PATCH",
+            "/api/indexes/idx_1",
+            "GET, PUT, DELETE, HEAD, OPTIONS",
+        ),
+        ("GET", "/api/jobs/drift-monitor/run", "POST, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("PUT", "/api/prices", "POST, GET, HEAD, OPTIONS"),
+    ] {
+        let told = server.admin.send(method, path, &[], "{}").await;
+        told.refused(405, "method_not_allowed");
+        let sorted = |allow: &str| {
+            let mut methods: Vec<_> = allow.split(", ").map(str::to_owned).collect();
+            methods.sort_unstable();
+            methods
+        };
+        assert_eq!(
+            sorted(&told.header("allow")),
+            sorted(known),
+            "{method} {path}"
+        );
+    }
+    server
+        .admin
+        .get("/api/nowhere")
+        .await
+        .refused(404, "not_found");
+    server.admin.get("/").await.refused(404, "not_found");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_post_with_a_key_happens_once() {
+    let home = Home::new();
+    let server = home.serve();
+    let owner = server.admin.owner("ann").await;
+    let path = created(&owner, halves("NONE")).await;
+    let deposit = format!("{path}/deposit");
+    let key = [("idempotency-key", "deposit-1")];
+    let body = r#"{"amount":"100","invest":false}"#;
+    let first = owner.send("POST", &deposit, &key, body).await;
+    let again = owner.send("POST", &deposit, &key, body).await;
+    assert_eq!(first.fine(), again.fine());
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let other = r#"{"amount":"200","invest":false}"#;
+    owner
+        .send("POST", &deposit, &key, other)
+        .await
+        .refused(422, "idempotency_key_reused");
+    assert_eq!(owner.get(&path).await.fine()["cash"], "100");
+    // Another owner's key is another key; of two at once one runs, the other is told so.
+    let bob = server.admin.owner("bob").await;
+    let key = [("idempotency-key", "index-1")];
+    let body = halves("NONE").to_string();
+    let both = [
+        bob.send("POST", "/api/indexes", &key, body.clone()),
+        bob.send("POST", "/api/indexes", &key, body.clone()),
+    ];
+    for answer in futures_util::future::join_all(both).await {
+        if answer.status != 201 {
+            answer.refused(409, "idempotency_key_running");
+        }
+    }
+    assert_eq!(bob.all("/api/indexes").await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn health_readiness_and_figures_are_open_to_everybody() {
+    let home = Home::new();
+    let server = home.serve();
+    let nobody = server.admin.with_token(None);
+    assert_eq!(nobody.get("/healthz").await.fine()["status"], "ok");
+    assert_eq!(nobody.get("/readyz").await.fine()["status"], "ready");
+    let figures = nobody.get("/metrics").await;
+    assert!(figures.header("content-type").starts_with("text/plain"));
+    assert!(String::from_utf8_lossy(&figures.body).contains("# TYPE evenkeel_"));
+    let told = nobody.get("/api/indexes").await;
+    told.refused(401, "unauthorized");
+    assert!(!told.header("x-request-id").is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_the_last_event_that_was_seen() {
+    let home = Home::new();
+    let server = home.serve();
+    let owner = server.admin.owner("ann").await;
+    for _ in 0..3 {
+        created(&owner, halves("NONE")).await;
+    }
+    let events = owner.all("/api/events").await;
+    let seen = events[events.len() - 2]["position"].to_string();
+    let last = [("last-event-id", seen.as_str())];
+    let mut stream = owner
+        .request("GET", "/api/events/stream", &last)
+        .send()
+        .await
+        .unwrap();
+    let mut text = String::new();
+    while !text.contains("data: ") {
+        let chunk = stream.chunk().await.unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let newest = &events[events.len() - 1];
+    assert!(
+        text.contains(&format!("id: {}\n", newest["position"])),
+        "{text}"
+    );
+    assert!(!text.contains(&format!("id: {seen}\n")), "{text}");
+    server.stop().await;
+}
