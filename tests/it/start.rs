@@ -51,7 +51,6 @@ async fn a_data_directory_serves_one_process() {
         ["serve"].as_slice(),
         &["demo", "--cycles", "1"],
         &["log", "verify"],
-        &["log", "tail"],
         &["log", "replay"],
     ] {
         let second = home.run(command);
