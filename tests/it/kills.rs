@@ -167,8 +167,9 @@ fn trade((cash, holdings): &mut Position, data: &Value) {
 
 /// What the paper venue's own books hold for an index.
 async fn at_venue(data: &Path, index: &str) -> Position {
-    let log = SledLog::open(data.join("paper"), SledOptions::default()).unwrap();
-    let log = Arc::new(log);
+    // A process that another test has just forked shares the lock until it becomes a program.
+    let open = async || SledLog::open(data.join("paper"), SledOptions::default()).ok();
+    let log = Arc::new(eventually("the venue's books", open).await);
     let venue = PaperVenue::open(
         log.clone(),
         PaperSettings::default(),
