@@ -6,19 +6,23 @@
 //! A frame says itself where it belongs, so this works whatever the database thinks, and also
 //! while another process writes: nothing is opened for writing, nothing is locked.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 
 use super::SLED_DIR;
+use super::seal::files;
 use crate::frame::{FRAME_MAX_BYTES, Frame, GENESIS, HASH_BYTES, find_frames};
 use crate::log::{Head, Position};
 
 /// Bytes looked at at once; windows overlap by the largest frame.
 const WINDOW_BYTES: usize = 16 << 20;
+
+/// Files of a database that are looked at; sled has a handful.
+const FILES_MAX: usize = u16::MAX as usize;
 
 /// What is given up at once where the disk refuses to read.
 const SECTOR_BYTES: usize = 4096;
@@ -72,10 +76,11 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn scan(dir: &Path) -> io::Result<Self> {
         let mut all = Self::default();
-        for path in raw_files(&dir.join(SLED_DIR))? {
-            let name = path.strip_prefix(dir).unwrap_or(&path);
-            all.names.push(name.display().to_string());
-            all.files.push(File::open(&path)?);
+        let database = dir.join(SLED_DIR);
+        // Any file of the database can hold frames.
+        for name in files(&database)?.into_iter().take(FILES_MAX) {
+            all.files.push(File::open(database.join(&name))?);
+            all.names.push(format!("{SLED_DIR}/{name}"));
             all.take_file()?;
         }
         all.frames
@@ -219,24 +224,6 @@ fn place_of(frame: &Frame, file: usize, offset: u64) -> Place {
         file: file as u16,
         frames_left: frame.frames_left(),
     }
-}
-
-/// The files of a database that can hold frames: all of them.
-fn raw_files(database: &Path) -> io::Result<Vec<PathBuf>> {
-    let (mut files, mut folders) = (Vec::new(), vec![database.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else {
-                files.push(entry.path());
-            }
-        }
-    }
-    files.sort();
-    files.truncate(usize::from(u16::MAX));
-    Ok(files)
 }
 
 /// A window of the file, and how much of it the disk refused; that part reads as zeros.
