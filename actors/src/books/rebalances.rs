@@ -57,6 +57,24 @@ impl RebalanceRecord {
         }
     }
 
+    /// A rebalance from its events, in order.
+    pub(crate) fn of(
+        index_id: IndexId,
+        events: impl Iterator<Item = RebalanceEvent>,
+    ) -> Option<Self> {
+        let mut record: Option<Self> = None;
+        for event in events {
+            match (&event, &mut record) {
+                (RebalanceEvent::Started(started), record) => {
+                    *record = Some(Self::new(index_id, started));
+                }
+                (event, Some(record)) => record.take(event),
+                (_, None) => {}
+            }
+        }
+        record
+    }
+
     fn take(&mut self, event: &RebalanceEvent) {
         match event {
             RebalanceEvent::Started(_) | RebalanceEvent::OrderIntended(_) => {}

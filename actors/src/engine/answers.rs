@@ -9,7 +9,6 @@ use evenkeel_domain::index::{Index, Status};
 use evenkeel_domain::job::{CycleSummary, RunCompleted};
 use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::plan::TradePlan;
-use evenkeel_domain::rebalance::{RebalanceStatus, TradeExecuted, TradeFailed, Trigger};
 use evenkeel_domain::values::{
     Asset, EventKey, IndexId, OwnerId, Percent, RebalanceId, RunId, Timestamp, TokenId,
 };
@@ -134,33 +133,6 @@ pub struct DriftView {
     pub threshold: Percent,
     /// Drift in full.
     pub report: DriftReport,
-}
-
-/// A rebalance as it stands in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RebalanceView {
-    /// The rebalance.
-    pub rebalance_id: RebalanceId,
-    /// What set it off.
-    pub trigger: Trigger,
-    /// Where it is.
-    pub status: RebalanceStatus,
-    /// Drift before, percentage points.
-    pub drift_before: Percent,
-    /// Drift after, percentage points.
-    pub drift_after: Option<Percent>,
-    /// Its plan.
-    pub plan: TradePlan,
-    /// Executed trades, in order.
-    pub trades: Vec<TradeExecuted>,
-    /// Failed trades, in order.
-    pub failures: Vec<TradeFailed>,
-    /// Why it failed or is stuck.
-    pub reason: Option<String>,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
 }
 
 /// An event with its envelope.

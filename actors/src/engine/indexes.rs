@@ -5,7 +5,7 @@ use std::ops::Bound;
 use evenkeel_domain::Event;
 use evenkeel_domain::drift;
 use evenkeel_domain::index::{Definition, Funds, IndexCommand, Status};
-use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStatus};
+use evenkeel_domain::rebalance::RebalanceEvent;
 use evenkeel_domain::values::{IndexId, OwnerId, TransferId};
 use evenkeel_events::Direction;
 use ractor::ActorRef;
@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use super::audit::{read_error, replay_error};
 use super::{
     Caller, DriftView, Engine, EngineError, HistoryPage, IndexFilter, IndexPage, IndexView,
-    LoggedEvent, RebalanceAnswer, RebalanceView, answered,
+    LoggedEvent, RebalanceAnswer, answered,
 };
+use crate::books::RebalanceRecord;
 use crate::index::{CommandRequest, IndexMsg, RebalanceRequest};
 use crate::indexes::IndexesMsg;
 use crate::journal::{self, Origin};
@@ -273,7 +274,7 @@ impl Engine {
         id: IndexId,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<HistoryPage<RebalanceView>, EngineError> {
+    ) -> Result<HistoryPage<RebalanceRecord>, EngineError> {
         self.allowed(caller, id)?;
         let stream = streams::index(id);
         let (mut items, mut from, mut later) = (Vec::new(), before.unwrap_or(u64::MAX), Vec::new());
@@ -294,7 +295,7 @@ impl Engine {
                 let begins = matches!(event, RebalanceEvent::Started(_));
                 later.push(event);
                 if begins {
-                    items.extend(put_together(later.drain(..).rev()));
+                    items.extend(RebalanceRecord::of(id, later.drain(..).rev()));
                     if items.len() == limit {
                         return Ok(HistoryPage {
                             items,
@@ -364,62 +365,5 @@ impl Engine {
     #[cfg(any(test, feature = "faults"))]
     pub fn inject_panic(&self, id: IndexId) -> Result<(), EngineError> {
         self.to_index(id, IndexMsg::Panic)
-    }
-}
-
-/// A rebalance from its events, in order.
-fn put_together(events: impl Iterator<Item = RebalanceEvent>) -> Option<RebalanceView> {
-    let mut view: Option<RebalanceView> = None;
-    for event in events {
-        match (event, &mut view) {
-            (RebalanceEvent::Started(started), view) => {
-                *view = Some(RebalanceView {
-                    rebalance_id: started.rebalance_id,
-                    trigger: started.trigger,
-                    status: RebalanceStatus::Executing,
-                    drift_before: started.drift_before,
-                    drift_after: None,
-                    plan: started.plan,
-                    trades: Vec::new(),
-                    failures: Vec::new(),
-                    reason: None,
-                    started_at: started.at,
-                    ended_at: None,
-                });
-            }
-            (event, Some(view)) => take_in(view, event),
-            (_, None) => {}
-        }
-    }
-    view
-}
-
-fn take_in(view: &mut RebalanceView, event: RebalanceEvent) {
-    match event {
-        RebalanceEvent::Started(_) | RebalanceEvent::OrderIntended(_) => {}
-        RebalanceEvent::TradeExecuted(trade) => {
-            view.status = RebalanceStatus::Executing;
-            view.trades.push(trade);
-        }
-        RebalanceEvent::TradeFailed(failed) => {
-            view.status = RebalanceStatus::Executing;
-            view.failures.push(failed);
-        }
-        RebalanceEvent::Stuck(stuck) => {
-            view.status = RebalanceStatus::Stuck;
-            view.reason = Some(stuck.reason.to_string());
-        }
-        RebalanceEvent::Completed(completed) => {
-            view.status = RebalanceStatus::Completed;
-            view.drift_after = Some(completed.drift_after);
-            view.reason = None;
-            view.ended_at = Some(completed.at);
-        }
-        RebalanceEvent::Failed(failed) => {
-            view.status = RebalanceStatus::Failed;
-            view.drift_after = failed.drift_after;
-            view.reason = Some(failed.reason.to_string());
-            view.ended_at = Some(failed.at);
-        }
     }
 }

@@ -12,7 +12,7 @@ mod webhooks;
 
 pub use answers::{
     Caller, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter, IndexPage, IndexView,
-    LoggedEvent, PricesView, RebalanceAnswer, RebalanceView, RunView, WebhookView,
+    LoggedEvent, PricesView, RebalanceAnswer, RunView, WebhookView,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

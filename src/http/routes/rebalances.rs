@@ -1,12 +1,13 @@
 //! `/api/indexes/{id}/rebalance`, `/drift`, `/rebalances`, `/trades`.
 
-use evenkeel_actors::engine::{LoggedEvent, RebalanceAnswer, RebalanceView};
+use evenkeel_actors::books::RebalanceRecord;
+use evenkeel_actors::engine::{LoggedEvent, RebalanceAnswer};
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::plan::{Side, TradePlan};
 use evenkeel_domain::rebalance::{
-    RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
+    Reason, RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
 };
 use evenkeel_domain::values::{Amount, Asset, Percent, Price, Quantity, RebalanceId, Timestamp};
 use http::{Method, StatusCode};
@@ -188,21 +189,21 @@ struct RebalanceBody<'a> {
     ended_at: Option<Timestamp>,
 }
 
-fn body(view: &RebalanceView) -> RebalanceBody<'_> {
-    let mut trades: Vec<_> = view.trades.iter().map(executed).collect();
-    trades.extend(view.failures.iter().map(failed));
+fn body(record: &RebalanceRecord) -> RebalanceBody<'_> {
+    let mut trades: Vec<_> = record.trades.iter().map(executed).collect();
+    trades.extend(record.failures.iter().map(failed));
     trades.sort_by_key(|trade| trade.step);
     RebalanceBody {
-        rebalance_id: view.rebalance_id,
-        trigger: view.trigger,
-        status: view.status,
-        drift_before: view.drift_before,
-        drift_after: view.drift_after,
-        plan: &view.plan,
+        rebalance_id: record.rebalance_id,
+        trigger: record.trigger,
+        status: record.status,
+        drift_before: record.drift_before,
+        drift_after: record.drift_after,
+        plan: &record.plan,
         trades,
-        reason: view.reason.as_deref(),
-        started_at: view.started_at,
-        ended_at: view.ended_at,
+        reason: record.reason.as_ref().map(Reason::as_str),
+        started_at: record.started_at,
+        ended_at: record.ended_at,
     }
 }
 
