@@ -18,8 +18,9 @@ use super::seal::files;
 use crate::frame::{FRAME_MAX_BYTES, Frame, GENESIS, HASH_BYTES, find_frames};
 use crate::log::{Head, Position};
 
-/// Bytes looked at at once; windows overlap by the largest frame.
-const WINDOW_BYTES: usize = 16 << 20;
+/// Bytes looked at at once; windows overlap by two largest frames. Every start scans: a larger
+/// window would stay in the heap of an idle server.
+const WINDOW_BYTES: usize = 1 << 20;
 
 /// Files of a database that are looked at; sled has a handful.
 const FILES_MAX: usize = u16::MAX as usize;
