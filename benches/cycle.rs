@@ -253,8 +253,11 @@ async fn read_through(log: &dyn EventLog) {
     }
 }
 
-/// Resident memory of this process in bytes.
-fn resident() -> u64 {
+/// Resident memory of this process in bytes, once log and allocator have given back what they
+/// do not need: what they keep of the newest events is not an index's.
+fn resident_at_rest(log: &SledLog) -> u64 {
+    log.rest().unwrap();
+    evenkeel::memory::trim();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
         .lines()
@@ -333,13 +336,12 @@ struct Measured {
 
 async fn cycle_of(count: usize) -> Measured {
     let dir = tempfile::tempdir().unwrap();
-    let log: Arc<dyn EventLog> =
-        Arc::new(SledLog::open(dir.path().join("log"), SledOptions::default()).unwrap());
+    let sled = Arc::new(SledLog::open(dir.path().join("log"), SledOptions::default()).unwrap());
+    let log: Arc<dyn EventLog> = Arc::clone(&sled) as _;
     let snapshots: Arc<dyn SnapshotStore> = Arc::new(MemorySnapshots::new());
     seed(&*log, &*snapshots, count).await;
-    // What the log keeps in memory of its newest frames is not an index's either.
     read_through(&*log).await;
-    let before = resident();
+    let before = resident_at_rest(&sled);
     let engine = start(Arc::clone(&log), snapshots).await;
     let caller = operator();
     let at = Timestamp::from_micros(START_US);
@@ -356,7 +358,8 @@ async fn cycle_of(count: usize) -> Measured {
         .await
         .unwrap();
     assert_eq!(first.summary.checked as usize, count);
-    let bytes_per_index = (resident().saturating_sub(before)) as f64 / count as f64;
+    let after = resident_at_rest(&sled);
+    let bytes_per_index = after.saturating_sub(before) as f64 / count as f64;
     let position = engine.status().position;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {

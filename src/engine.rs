@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use evenkeel_actors::engine::{EngineError, Ports, Settings};
 use evenkeel_actors::ports::{Clock, Entropy, PriceFeed, Venue, WebhookTransport};
-use evenkeel_events::{EventLog, MemoryLog, SledLog, SledOptions};
+use evenkeel_events::{EventLog, MemoryLog, SledLog, SledOptions, StoreSize, TipPolicy};
 use evenkeel_snapshots::{MemorySnapshots, SledSnapshots, SnapshotStore};
 
 use crate::time::{OsEntropy, SystemClock};
@@ -27,6 +27,12 @@ use crate::webhooks::transport::HttpTransport;
 
 /// The account name of the paper venue.
 pub const PAPER: &str = "paper";
+
+/// The paper venue writes little and small events.
+const PAPER_STORE: SledOptions = SledOptions {
+    tip: TipPolicy::EveryCommit,
+    size: StoreSize::Small,
+};
 
 /// Where things stand in a data directory.
 #[derive(Debug, Clone)]
@@ -247,9 +253,9 @@ impl Builder {
             return Ok(None);
         }
         let log: Arc<dyn EventLog> = match &self.data {
-            Some(data) => Arc::new(
-                SledLog::open(data.paper(), SledOptions::default()).map_err(OpenError::Paper)?,
-            ),
+            Some(data) => {
+                Arc::new(SledLog::open(data.paper(), PAPER_STORE).map_err(OpenError::Paper)?)
+            }
             None => Arc::new(MemoryLog::new()),
         };
         let faults = std::mem::take(&mut self.faults);

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod engine;
 pub mod feeds;
 pub mod http;
+pub mod memory;
 pub mod time;
 mod tls;
 pub mod venues;

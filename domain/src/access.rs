@@ -31,14 +31,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// What a token gets when nobody says otherwise: everything but administration.
-    pub const DEFAULT: [Self; 5] = [
-        Self::Read,
-        Self::Trade,
-        Self::Webhooks,
-        Self::Prices,
-        Self::Jobs,
-    ];
+    /// What a token gets when nobody says otherwise: everything that concerns its owner alone.
+    pub const DEFAULT: [Self; 3] = [Self::Read, Self::Trade, Self::Webhooks];
 }
 
 /// What happened to an owner.

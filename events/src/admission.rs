@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::append_ids::{AppendId, AppendIds};
 use crate::envelope::StreamId;
-use crate::frame::{Commit, FrameBuilder, check_event};
+use crate::frame::{Commit, FrameBuilder, check_event, frame_bytes};
 use crate::index::StreamIndex;
 use crate::log::{AppendError, Appended, Expected, Head, Position, StreamAppend, Version};
 
@@ -24,8 +24,11 @@ pub(crate) const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that an event is counted as besides its payload: names, ids and numbers.
 const EVENT_OVERHEAD_BYTES: usize = 256;
 
-/// Refuses what can never be stored; gives the size that counts against the bounds.
-pub(crate) fn check_shape(batch: &[StreamAppend]) -> Result<usize, AppendError> {
+/// Refuses what can never be stored in frames of this size; gives the size that counts against the bounds.
+pub(crate) fn check_shape(
+    batch: &[StreamAppend],
+    frame_max_bytes: usize,
+) -> Result<usize, AppendError> {
     let invalid = |what: String| Err(AppendError::Invalid(what));
     let mut seen = HashSet::with_capacity(batch.len());
     let mut bytes = 0usize;
@@ -42,6 +45,13 @@ pub(crate) fn check_shape(batch: &[StreamAppend]) -> Result<usize, AppendError> 
         for event in &part.events {
             check_event(event.into())
                 .map_err(|what| AppendError::Invalid(format!("stream {}: {what}", part.stream)))?;
+            let alone = frame_bytes(&part.stream, event.into());
+            if alone > frame_max_bytes {
+                return invalid(format!(
+                    "stream {}: an event of {alone} bytes, this store takes up to {frame_max_bytes}",
+                    part.stream
+                ));
+            }
             bytes = bytes.saturating_add(event.payload.len() + EVENT_OVERHEAD_BYTES);
         }
     }
@@ -103,13 +113,18 @@ pub(crate) struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    pub(crate) fn new(durable: &'a StreamIndex, ids: &'a AppendIds, head: Head) -> Self {
+    pub(crate) fn new(
+        durable: &'a StreamIndex,
+        ids: &'a AppendIds,
+        head: Head,
+        frame_max_bytes: usize,
+    ) -> Self {
         Self {
             durable,
             ids,
             named: HashMap::new(),
             pending: HashMap::new(),
-            frames: FrameBuilder::new(head),
+            frames: FrameBuilder::new(head, frame_max_bytes),
             entries: Vec::new(),
         }
     }

@@ -20,7 +20,7 @@ use crate::envelope::Recorded;
 use crate::log::Position;
 
 pub(crate) use body::{EventView, check_event, put_number, read_number};
-pub(crate) use build::{Commit, FrameBuilder, rebuild};
+pub(crate) use build::{Commit, FrameBuilder, frame_bytes, rebuild};
 pub(crate) use scan::find_frames;
 
 /// Starts every frame. Not text that a payload is likely to hold.
@@ -29,9 +29,10 @@ pub(crate) const FRAME_MAGIC: [u8; 8] = *b"\xE7KEELFR\x01";
 /// The format this program writes.
 pub const FRAME_FORMAT: u16 = 1;
 
-/// Largest frame in bytes. sled moves values (and leaves of up to 17 items) over a quarter of its
-/// 2 MiB segment to blob files that are never synced: 17 × 28 KiB stays below 512 KiB. A largest
-/// payload (26 KiB) with its envelope fits in one frame.
+/// Largest frame in bytes. sled moves values (and leaves of up to 17 items) over a quarter of a
+/// segment to blob files that are never synced: with segments of 2 MiB, 17 × 28 KiB stays below
+/// 512 KiB. A largest payload (26 KiB) with its envelope fits in one frame. A store with smaller
+/// segments takes smaller frames.
 pub const FRAME_MAX_BYTES: usize = 28 * 1024;
 
 /// Bytes before the body.

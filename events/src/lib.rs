@@ -40,5 +40,7 @@ pub use sled_store::verify::{
     EventCheck, Finding, VerifyError, VerifyReport, verify, verify_heads,
 };
 pub use sled_store::view::{Frames, LogView, StoredFrame, acknowledged_head};
-pub use sled_store::{BrokenFrame, OpenError, SledLog, SledOptions, TipPolicy, UpkeepError};
+pub use sled_store::{
+    BrokenFrame, OpenError, SledLog, SledOptions, StoreSize, TipPolicy, UpkeepError,
+};
 pub use subscription::Subscription;

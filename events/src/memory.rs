@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::admission::{Admission, check_shape};
 use crate::append_ids::{AppendId, AppendIds};
 use crate::envelope::{Recorded, StreamId};
-use crate::frame::GENESIS;
+use crate::frame::{FRAME_MAX_BYTES, GENESIS};
 use crate::index::StreamIndex;
 use crate::log::{
     AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
@@ -67,7 +67,7 @@ impl MemoryLog {
     }
 
     fn store(&self, id: Option<AppendId>, batch: &[StreamAppend]) -> Result<Appended, AppendError> {
-        check_shape(batch)?;
+        check_shape(batch, FRAME_MAX_BYTES)?;
         let mut state = self.state_mut();
         let appended = state.append(id, batch)?;
         // Published under the lock, so that the watch never goes back.
@@ -94,7 +94,7 @@ impl State {
                 "it was closed in an orderly way".into(),
             ));
         }
-        let mut admission = Admission::new(&self.index, &self.ids, self.head);
+        let mut admission = Admission::new(&self.index, &self.ids, self.head, FRAME_MAX_BYTES);
         let appended = admission.admit(id, batch)?;
         if let Some(admitted) = admission.finish() {
             for frame in &admitted.commit.frames {

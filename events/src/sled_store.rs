@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-pub use open::{OpenError, SledOptions};
+pub use open::{OpenError, SledOptions, StoreSize};
 pub use places::BrokenFrame;
 pub use tip::TipPolicy;
 pub use upkeep::UpkeepError;
@@ -50,6 +50,7 @@ use crate::envelope::{Recorded, StreamId};
 use crate::log::{
     AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
 };
+use disk::Disk;
 use reader::Shared;
 use writer::Job;
 
@@ -87,6 +88,13 @@ impl SledLog {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
+    /// Gives back the memory that reading and writing took. A second after the last append it
+    /// happens by itself.
+    pub fn rest(&self) -> Result<(), ReadError> {
+        let rested = self.shared.disk().as_ref().map_or(Ok(()), Disk::rest);
+        rested.map_err(|error| ReadError::Store(error.to_string()))
+    }
+
     /// How many streams the log has.
     pub fn streams(&self) -> usize {
         self.shared.state().index.streams()
@@ -104,7 +112,7 @@ impl SledLog {
         id: Option<AppendId>,
         batch: Vec<StreamAppend>,
     ) -> Result<Appended, AppendError> {
-        let bytes = check_shape(&batch)?;
+        let bytes = check_shape(&batch, self.shared.frame_max_bytes)?;
         self.shared.check_writable()?;
         let closed = |_| AppendError::Closed(self.shared.why_closed());
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);

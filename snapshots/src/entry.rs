@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::Snapshot;
 
-/// Largest state that is kept. Past it sled would use blob files; replay is the better way.
-pub const SNAPSHOT_MAX_BYTES: usize = 64 * 1024;
+/// Largest state that is kept: a state is encoded and stored in one piece of work, and everybody
+/// else waits for it.
+pub const SNAPSHOT_MAX_BYTES: usize = 1 << 20;
 
 const ENTRY_MAGIC: [u8; 8] = *b"EVKSNAP\x01";
 const HEADER_BYTES: usize = 50;

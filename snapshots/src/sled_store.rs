@@ -6,6 +6,7 @@
 //! ```
 
 mod inspect;
+mod pieces;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +24,12 @@ use crate::{Snapshot, SnapshotError, SnapshotStore};
 /// sled's cache: a snapshot is read once per start of an actor, so nothing is worth keeping.
 const SLED_CACHE_BYTES: u64 = 128 << 10;
 
-/// With 4 MiB segments a leaf of 16 largest snapshots stays below sled's blob threshold.
-const SLED_SEGMENT_BYTES: usize = 4 << 20;
+/// Size of sled's segments where it makes a new database: it keeps two buffers of that size. A
+/// leaf of 17 pieces stays below a quarter of it, past which sled would use blob files.
+const SLED_SEGMENT_BYTES: usize = 512 << 10;
+
+/// Segments that sled accepts; it panics over others.
+const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 256..=16 << 20;
 
 /// Directories that are kept when moved aside; past it the operator has not looked for long.
 const DAMAGED_MAX: u32 = 100;
@@ -107,7 +112,7 @@ fn open_db(dir: &Path) -> Result<sled::Db, OpenFailure> {
     let config = sled::Config::new()
         .path(dir)
         .cache_capacity(SLED_CACHE_BYTES)
-        .segment_size(SLED_SEGMENT_BYTES)
+        .segment_size(segment_bytes_of(dir).unwrap_or(SLED_SEGMENT_BYTES))
         .flush_every_ms(Some(500));
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => Ok(db),
@@ -117,6 +122,20 @@ fn open_db(dir: &Path) -> Result<sled::Db, OpenFailure> {
         Ok(Err(reason)) => Err(OpenFailure::Damaged(error(reason))),
         Err(_) => Err(OpenFailure::Damaged(error("the database panicked"))),
     }
+}
+
+/// What an existing database says of itself; sled refuses to open it with another size.
+fn segment_bytes_of(dir: &Path) -> Option<usize> {
+    let conf = fs::read(dir.join("conf")).ok()?;
+    // A checksum follows the text.
+    let conf = String::from_utf8_lossy(&conf);
+    let line = conf
+        .lines()
+        .find_map(|line| line.strip_prefix("segment_size: "));
+    line?
+        .parse()
+        .ok()
+        .filter(|bytes| SEGMENT_BYTES.contains(bytes))
 }
 
 /// sled reports a held lock as an error of kind `Other` that names the lock.
@@ -155,7 +174,7 @@ impl Shared {
     }
 
     fn load(&self, stream: &str, schema: u16) -> Result<Option<Snapshot>, SnapshotError> {
-        let Some(stored) = self.with_db(|db| db.get(stream))? else {
+        let Some(stored) = self.with_db(|db| pieces::load(db, stream))? else {
             return Ok(None);
         };
         entry::read(stream, schema, &stored)
@@ -204,14 +223,14 @@ impl SnapshotStore for SledSnapshots {
         let name = stream.to_owned();
         let stored = entry::write(stream, &snapshot);
         self.on_blocking_thread(move |shared| {
-            shared.with_db(|db| db.insert(name, stored).map(drop))
+            shared.with_db(|db| pieces::store(db, &name, Some(&stored)))
         })
         .await
     }
 
     async fn forget(&self, stream: &str) -> Result<(), SnapshotError> {
         let name = stream.to_owned();
-        self.on_blocking_thread(move |shared| shared.with_db(|db| db.remove(name).map(drop)))
+        self.on_blocking_thread(move |shared| shared.with_db(|db| pieces::store(db, &name, None)))
             .await
     }
 

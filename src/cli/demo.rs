@@ -1,5 +1,6 @@
 //! `evenkeel demo`: the server with sample indexes on replayed prices.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ impl DemoArgs {
 /// Runs the demo: without `--data` or a configured directory in a temporary one.
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
     let stop = StopSignals::listen().map_err(CliError::failed)?;
-    let data = data_directory(&config);
+    let data = data_directory(&config).map_err(CliError::failed)?;
     let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone())
         .await
         .map_err(CliError::failed)?;
@@ -71,11 +72,13 @@ pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
 }
 
 /// The configured directory, or one of its own: a demo never mixes with a server's data unasked.
-fn data_directory(config: &Config) -> PathBuf {
+/// It is kept, to be looked at; nobody can have made it before, or reads what is in it.
+fn data_directory(config: &Config) -> io::Result<PathBuf> {
     if config.is_set(&keys::DATA) {
-        return config.data.clone();
+        return Ok(config.data.clone());
     }
-    std::env::temp_dir().join(format!("evenkeel-demo-{}", std::process::id()))
+    let mut name = tempfile::Builder::new();
+    Ok(name.prefix("evenkeel-demo-").tempdir()?.keep())
 }
 
 /// The HTTP server beside the demo.

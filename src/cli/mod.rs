@@ -31,6 +31,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::keys::{self, Key};
 use crate::config::{Config, ConfigErrors, Inputs, LogFormat};
+use crate::memory;
 
 /// Keeps index portfolios on target, and can prove every decision.
 #[derive(Debug, Parser)]
@@ -128,6 +129,7 @@ const BLOCKING_THREADS_MAX: usize = 8;
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
+    memory::map_large_buffers();
     run(Cli::parse()).unwrap_or_else(|error| {
         for line in error.to_string().lines() {
             eprintln!("evenkeel: {line}");

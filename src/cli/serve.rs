@@ -12,6 +12,7 @@ use crate::admin;
 use crate::config::{Config, keys};
 use crate::engine::{DataDirectory, Engine};
 use crate::http::{self, Api};
+use crate::memory;
 
 /// Run the server.
 #[derive(Debug, Args)]
@@ -61,6 +62,7 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
         Arc::clone(engine.clock()),
         Arc::clone(engine.entropy()),
     );
+    let trimming = tokio::spawn(memory::trim_at_rest(engine.log().watch()));
     let drained = http::serve(
         listener,
         api.with_stop_deadline(config.stop_deadline),
@@ -70,6 +72,7 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
     if !drained {
         tracing::warn!("requests were still in flight at the deadline");
     }
+    trimming.abort();
     engine.close().await.map_err(CliError::failed)?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

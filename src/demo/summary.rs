@@ -44,6 +44,7 @@ impl Summary {
     pub fn is_good(&self) -> bool {
         self.log_verified
             && self.replay_matches
+            && self.rebalances_failed == 0
             && self.all_delivered
             && self.signatures_refused == 0
     }

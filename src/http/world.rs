@@ -27,6 +27,9 @@ use super::stack::tests::{Told, ask};
 /// The admin's token.
 pub const ADMIN: &str = "evk_admin";
 
+/// Asks for a token of an owner that may also do what concerns all owners.
+const ALL_BUT_ADMIN: &str = r#"{"name":"t","scopes":["read","trade","webhooks","prices","jobs"]}"#;
+
 struct World;
 
 impl Clock for World {
@@ -148,16 +151,20 @@ impl Client {
         }
     }
 
-    /// A client of a new owner.
+    /// A client of a new owner, who may also push prices and run jobs.
     pub async fn owner(&self, name: &str) -> Self {
         let owner = self
             .post("/api/owners", &format!("{{\"name\":\"{name}\"}}"))
             .await
             .made();
         let path = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
-        let token = self.post(&path, r#"{"name":"t"}"#).await.made();
+        let token = self.post(&path, ALL_BUT_ADMIN).await.made();
+        self.with_token(token["token"].as_str().unwrap())
+    }
+
+    pub fn with_token(&self, token: &str) -> Self {
         Self {
-            token: token["token"].as_str().unwrap().to_owned(),
+            token: token.to_owned(),
             ..self.clone()
         }
     }

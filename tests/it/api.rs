@@ -105,11 +105,19 @@ impl Client {
         }
     }
 
-    /// A new owner's client.
+    /// A new owner's client, who may also push prices and run jobs.
     pub async fn owner(&self, name: &str) -> Self {
         let owner = self.post("/api/owners", json!({"name": name})).await.fine();
         let tokens = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
-        let token = self.post(&tokens, json!({"name": "test"})).await.fine();
+        let token = self
+            .post(
+                &tokens,
+                json!({
+                    "name": "test", "scopes": ["read", "trade", "webhooks", "prices", "jobs"],
+                }),
+            )
+            .await
+            .fine();
         self.with_token(token["token"].as_str())
     }
 

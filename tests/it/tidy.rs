@@ -122,17 +122,19 @@ const FOREIGN: [(&str, &[&str]); 4] = [
 ];
 
 /// Where a library may be named at all: behind one module, so that another can take its place.
-const ONE_PLACE: [(&str, &[&str]); 4] = [
+const ONE_PLACE: [(&str, &[&str]); 5] = [
     ("bincode::", &["events/src/codec.rs"]),
     (
         "sled::",
         &[
             "events/src/sled_store/disk.rs",
             "snapshots/src/sled_store.rs",
+            "snapshots/src/sled_store/pieces.rs",
         ],
     ),
     ("SystemTime::now", &["src/time.rs"]),
     ("getrandom::", &["src/time.rs"]),
+    ("unsafe ", &["src/memory.rs"]),
 ];
 
 struct Source {

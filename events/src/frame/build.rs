@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::append_ids::AppendId;
 use crate::envelope::{NewEvent, Recorded, StreamId};
-use crate::frame::body::Writer;
+use crate::frame::body::{EventSource, Writer};
 use crate::frame::{FRAME_FORMAT, FRAME_MAX_BYTES, Frame, HASH_BYTES, HEADER_BYTES, Header};
 use crate::log::{Head, Position, Version};
 
@@ -21,22 +21,24 @@ struct OpenFrame<'t> {
     first: Position,
     count: u32,
     bytes: Vec<u8>,
+    bytes_max: usize,
     writer: Writer<'t>,
 }
 
 impl OpenFrame<'_> {
-    fn new(first: Position) -> Self {
+    fn new(first: Position, bytes_max: usize) -> Self {
         let bytes = vec![0; HEADER_BYTES];
         Self {
             first,
             count: 0,
             bytes,
+            bytes_max,
             writer: Writer::default(),
         }
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
-        self.count == 0 || self.bytes.len() + bytes + HASH_BYTES <= FRAME_MAX_BYTES
+        self.count == 0 || self.bytes.len() + bytes + HASH_BYTES <= self.bytes_max
     }
 
     #[expect(
@@ -65,6 +67,11 @@ impl OpenFrame<'_> {
     }
 }
 
+/// Bytes of a frame that holds this event alone, at most.
+pub(crate) fn frame_bytes(stream: &StreamId, event: EventSource<'_, '_>) -> usize {
+    HEADER_BYTES + Writer::room_for(stream, &event) + HASH_BYTES
+}
+
 /// Takes the events of one commit and gives positions.
 #[derive(Debug)]
 pub(crate) struct FrameBuilder {
@@ -77,13 +84,13 @@ pub(crate) struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    pub(crate) fn new(before: Head) -> Self {
+    pub(crate) fn new(before: Head, frame_max_bytes: usize) -> Self {
         let next = before.position + 1;
         Self {
             before,
             next,
             full: Vec::new(),
-            open: OpenFrame::new(next),
+            open: OpenFrame::new(next, frame_max_bytes),
             named: None,
         }
     }
@@ -104,7 +111,8 @@ impl FrameBuilder {
             .open
             .has_room_for(Writer::room_for(stream, &event.into()))
         {
-            let full = std::mem::replace(&mut self.open, OpenFrame::new(self.next));
+            let next = OpenFrame::new(self.next, self.open.bytes_max);
+            let full = std::mem::replace(&mut self.open, next);
             self.full.push(full);
         }
         self.open.count += 1;
@@ -152,7 +160,7 @@ impl FrameBuilder {
 /// Makes one frame anew from the events that stood in it: the same events in the same place give
 /// the same bytes, hence the same hash. `None` when they do not fit into one frame.
 pub(crate) fn rebuild(before: Head, frames_left: u16, events: &[Recorded]) -> Option<Frame> {
-    let mut open = OpenFrame::new(before.position + 1);
+    let mut open = OpenFrame::new(before.position + 1, FRAME_MAX_BYTES);
     for event in events {
         if !open.has_room_for(Writer::room_for(&event.stream, &event.into())) {
             return None;

@@ -37,7 +37,7 @@ fn stream(sketch: &Sketch) -> StreamId {
 }
 
 fn commit(sketches: &[Sketch], before: Head) -> Commit {
-    let mut builder = FrameBuilder::new(before);
+    let mut builder = FrameBuilder::new(before, FRAME_MAX_BYTES);
     for (version, sketch) in sketches.iter().enumerate() {
         builder.push(&stream(sketch), version as u64 + 1, &event(sketch));
     }
@@ -172,10 +172,11 @@ fn format_1_is_what_it_was() {
         (1, 2, vec![0, 255, 128], u128::MAX, 1_700_000_000_000_100),
         (1, 0, Vec::new(), 0, -5),
     ];
-    let mut builder = FrameBuilder::new(Head {
+    let before = Head {
         position: 41,
         hash: [0xA5; 32],
-    });
+    };
+    let mut builder = FrameBuilder::new(before, FRAME_MAX_BYTES);
     for (version, sketch) in sketches.iter().enumerate() {
         if version == 2 {
             builder.name_next(AppendId(0x1234_5678 << 96 | 9), 2);

@@ -8,9 +8,8 @@ use crate::envelope::Recorded;
 use crate::frame::{Frame, FrameError};
 use crate::log::Position;
 
-/// Bytes of frames and their decoded events that are kept: the last seconds of a busy log,
-/// and the streams that were read last.
-const CACHE_MAX_BYTES: usize = 2 << 20;
+/// What a frame takes in the cache besides its bytes and events.
+const FRAME_OVERHEAD_BYTES: usize = 256;
 
 /// A verified frame and, once somebody asked, its events.
 #[derive(Debug)]
@@ -65,7 +64,8 @@ impl CachedFrame {
     }
 
     fn cost(&self) -> usize {
-        self.frame.bytes().len() + self.frame.count() as usize * size_of::<Recorded>()
+        let events = self.frame.count() as usize * size_of::<Recorded>();
+        FRAME_OVERHEAD_BYTES + self.frame.bytes().len() + events
     }
 }
 
@@ -77,12 +77,21 @@ struct Frames {
 }
 
 /// The frames that arrived last, written or read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FrameCache {
     frames: Mutex<Frames>,
+    max_bytes: usize,
 }
 
 impl FrameCache {
+    /// A cache that keeps `max_bytes` of frames.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            frames: Mutex::default(),
+            max_bytes,
+        }
+    }
+
     pub(super) fn get(&self, position: Position) -> Option<Arc<CachedFrame>> {
         let frames = guard(&self.frames);
         let (_, frame) = frames.by_first.range(..=position).next_back()?;
@@ -97,7 +106,7 @@ impl FrameCache {
             frames.bytes += cost;
             frames.arrivals.push_back(first);
         }
-        while frames.bytes > CACHE_MAX_BYTES {
+        while frames.bytes > self.max_bytes {
             let Some(oldest) = frames.arrivals.pop_front() else {
                 break;
             };

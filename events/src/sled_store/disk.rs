@@ -12,13 +12,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::sync;
-use crate::frame::Frame;
+use crate::frame::{FRAME_MAX_BYTES, Frame};
 use crate::log::Position;
 
-/// With 2 MiB segments no value and no leaf reaches a quarter of one, past which sled moves it
-/// to a blob file that is never synced. sled keeps a few buffers of this size in memory, so
-/// larger ones cost an idle server tens of megabytes.
-const SLED_SEGMENT_BYTES: usize = 2 << 20;
+/// Of a segment, the part in 512 that a frame may have: sled moves what exceeds a quarter of a
+/// segment to a blob file that is never synced, and rewrites leaves of 16 values. An eighth of
+/// that is left for keys and headers.
+const FRAME_SHARE: usize = 7;
+
+/// Segments that sled accepts; it panics over others.
+const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 256..=16 << 20;
 
 /// sled's cache: a few leaves. Recent frames have a cache of their own, verified and decoded.
 const SLED_CACHE_BYTES: u64 = 128 << 10;
@@ -27,6 +30,9 @@ const SLED_CACHE_BYTES: u64 = 128 << 10;
 /// in the same 256th of its pages, so that reading a long log would keep nearly all of it in
 /// memory; opening takes some 10 ms per GB. In tests it happens all the time.
 const READ_MAX_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
+/// Bytes that were read or written before sled is opened anew while nobody writes.
+const REST_MIN_BYTES: u64 = 1 << 20;
 
 /// How often, and how long each time, to look whether a dropped sled has let go of its files:
 /// two seconds in all, after which the log is left unsealed.
@@ -74,16 +80,22 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 pub(super) struct Disk {
     /// None when opening it anew failed, or once it is closed.
     db: RwLock<Option<sled::Db>>,
-    /// Bytes read since sled was opened.
+    /// Bytes read since sled was opened, all of which it may keep.
     read_bytes: AtomicU64,
+    /// Bytes written since sled was opened, the same.
+    written_bytes: AtomicU64,
     /// Our own handle: sled's flush does not sync.
     file: File,
     path: PathBuf,
+    /// Size of sled's segments, for ever as it was created.
+    segment_bytes: usize,
 }
 
 impl Disk {
-    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let db = open_sled(path)?;
+    /// Opens the database in `path`, or creates it there with segments of `segment_bytes`.
+    pub(super) fn open(path: &Path, segment_bytes: usize) -> Result<Self, DiskError> {
+        let segment_bytes = segment_bytes_of(path).unwrap_or(segment_bytes);
+        let db = open_sled(path, segment_bytes)?;
         let file = File::open(path.join("db"))?;
         alarm_on_blobs(path)?;
         // Opening replaces sled's snapshot; an older one beside newer segments would mislead it.
@@ -91,9 +103,16 @@ impl Disk {
         Ok(Self {
             db: RwLock::new(Some(db)),
             read_bytes: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
             file,
             path: path.to_owned(),
+            segment_bytes,
         })
+    }
+
+    /// Bytes that a frame may have here.
+    pub(super) fn frame_max_bytes(&self) -> usize {
+        (self.segment_bytes / 512 * FRAME_SHARE).min(FRAME_MAX_BYTES)
     }
 
     /// Runs a call into sled.
@@ -105,12 +124,27 @@ impl Disk {
 
     /// Gives back the memory that reading took, once it is worth it.
     fn relieve(&self) -> Result<(), DiskError> {
-        if self.read_bytes.load(Ordering::Relaxed) < READ_MAX_BYTES {
+        self.reopen_if(|disk| disk.read_bytes.load(Ordering::Relaxed) >= READ_MAX_BYTES)
+    }
+
+    /// Whether [`Disk::rest`] would give memory back.
+    pub(super) fn is_fed(&self) -> bool {
+        let [read, written] = [&self.read_bytes, &self.written_bytes];
+        read.load(Ordering::Relaxed) + written.load(Ordering::Relaxed) >= REST_MIN_BYTES
+    }
+
+    /// Gives back the memory that reading and writing took: for a time when nobody writes.
+    pub(super) fn rest(&self) -> Result<(), DiskError> {
+        self.reopen_if(Self::is_fed)
+    }
+
+    fn reopen_if(&self, is_worth_it: impl Fn(&Self) -> bool) -> Result<(), DiskError> {
+        if !is_worth_it(self) {
             return Ok(());
         }
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Another reader may have been here first.
-        if self.read_bytes.load(Ordering::Relaxed) < READ_MAX_BYTES {
+        if !is_worth_it(self) {
             return Ok(());
         }
         let old = db.take().ok_or_else(closed)?;
@@ -120,9 +154,10 @@ impl Disk {
                 Ok(())
             })?;
             wait_until_free(&self.path.join("db"))?;
-            open_sled(&self.path)
+            open_sled(&self.path, self.segment_bytes)
         })?);
         self.read_bytes.store(0, Ordering::Relaxed);
+        self.written_bytes.store(0, Ordering::Relaxed);
         Ok(sync_dir(&self.path)?)
     }
 
@@ -141,6 +176,9 @@ impl Disk {
 
     /// Puts the frames of one commit into sled, all or none. Not durable before `sync`.
     pub(super) fn put(&self, frames: &[Frame]) -> Result<(), DiskError> {
+        let bytes: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
+        self.written_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
         sync::undivided(&self.file, || self.put_and_flush(frames))
     }
 
@@ -233,10 +271,24 @@ impl Disk {
     }
 }
 
-fn open_sled(path: &Path) -> Result<sled::Db, DiskError> {
+/// What the database says of itself. sled checks the rest of it when it opens.
+fn segment_bytes_of(path: &Path) -> Option<usize> {
+    let conf = fs::read(path.join("conf")).ok()?;
+    // A checksum follows the text.
+    let conf = String::from_utf8_lossy(&conf);
+    let line = conf
+        .lines()
+        .find_map(|line| line.strip_prefix("segment_size: "));
+    line?
+        .parse()
+        .ok()
+        .filter(|bytes| SEGMENT_BYTES.contains(bytes))
+}
+
+fn open_sled(path: &Path, segment_bytes: usize) -> Result<sled::Db, DiskError> {
     let config = sled::Config::new()
         .path(path)
-        .segment_size(SLED_SEGMENT_BYTES)
+        .segment_size(segment_bytes)
         .cache_capacity(SLED_CACHE_BYTES)
         .flush_every_ms(None);
     guarded(|| config.open())

@@ -12,7 +12,7 @@ use super::lock::{DirLock, LOCK_FILE};
 use super::seal::SEAL_FILE;
 use super::tip::TIP_FILE;
 use super::upkeep::UpkeepError;
-use super::{SLED_DIR, format, seal, tip};
+use super::{SLED_DIR, StoreSize, format, seal, tip};
 use crate::frame::{Frame, GENESIS};
 use crate::log::Head;
 
@@ -48,7 +48,7 @@ impl FreshStore {
                 hash: GENESIS,
             },
         };
-        let disk = Disk::open(&dir.join(SLED_DIR))?;
+        let disk = Disk::open(&dir.join(SLED_DIR), StoreSize::Large.segment_bytes())?;
         store.open = Some((lock, disk));
         Ok(store)
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::cache::FrameCache;
 use super::disk::{Disk, DiskError, sync_dir};
 use super::format::{FORMAT_FILE, Marker, STORE_FORMAT};
 use super::lock::{DirLock, LockError};
@@ -27,6 +28,38 @@ use crate::log::{Head, Position};
 pub struct SledOptions {
     /// When the second witness of the head is written.
     pub tip: TipPolicy,
+    /// What it may take of the memory.
+    pub size: StoreSize,
+}
+
+/// What a store may take of the memory and, in return, of the disk's speed. What stands on the
+/// disk is read by either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StoreSize {
+    /// Frames of up to 28 KiB; some 5 MiB of buffers.
+    #[default]
+    Large,
+    /// Frames, hence events, of up to 7 KiB; some 1 MiB of buffers.
+    Small,
+}
+
+impl StoreSize {
+    /// Size of sled's segments: it keeps two buffers of that size.
+    pub(super) fn segment_bytes(self) -> usize {
+        match self {
+            Self::Large => 2 << 20,
+            Self::Small => 512 << 10,
+        }
+    }
+
+    /// Bytes of recent frames and their decoded events that are kept: the last seconds of a busy
+    /// log, and the streams that were read last.
+    pub(super) fn cache_bytes(self) -> usize {
+        match self {
+            Self::Large => 1 << 20,
+            Self::Small => 64 << 10,
+        }
+    }
 }
 
 /// Why the log was not opened. Nothing was written into it, except by sled's own recovery.
@@ -126,7 +159,7 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
         sync_dir(dir)?;
     }
     let tip = read_tip(dir)?;
-    let disk = open_disk(dir)?;
+    let disk = open_disk(dir, options.size)?;
     if is_new {
         finish_creation(dir, &disk)?;
     }
@@ -137,7 +170,12 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
         ids: recovery.ids,
         head: recovery.head,
     };
-    start(Shared::new(dir, lock, disk, state), tip_writer, options)
+    let cache = FrameCache::new(options.size.cache_bytes());
+    start(
+        Shared::new(dir, lock, disk, cache, state),
+        tip_writer,
+        options,
+    )
 }
 
 /// Whether there is nothing yet; an error when what is there is not ours to open.
@@ -203,8 +241,8 @@ fn read_tip(dir: &Path) -> Result<Tip, OpenError> {
     Ok(tip)
 }
 
-fn open_disk(dir: &Path) -> Result<Disk, OpenError> {
-    Disk::open(&dir.join(SLED_DIR)).map_err(|error| match error {
+fn open_disk(dir: &Path, size: StoreSize) -> Result<Disk, OpenError> {
+    Disk::open(&dir.join(SLED_DIR), size.segment_bytes()).map_err(|error| match error {
         DiskError::Io(detail) => OpenError::Store(detail),
         DiskError::Damaged(detail) => damaged_at_first_hole(dir, &detail),
     })

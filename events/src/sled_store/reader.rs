@@ -39,19 +39,27 @@ pub(super) struct Shared {
     disk: RwLock<Option<Disk>>,
     lock: Mutex<Option<DirLock>>,
     pub(super) cache: FrameCache,
+    pub(super) frame_max_bytes: usize,
     /// Why nothing more can be written, once that is so.
     failure: OnceLock<String>,
     pub(super) commits: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(dir: &Path, lock: DirLock, disk: Disk, state: State) -> Self {
+    pub(super) fn new(
+        dir: &Path,
+        lock: DirLock,
+        disk: Disk,
+        cache: FrameCache,
+        state: State,
+    ) -> Self {
         Self {
+            frame_max_bytes: disk.frame_max_bytes(),
             dir: dir.to_owned(),
             state: RwLock::new(state),
             disk: RwLock::new(Some(disk)),
             lock: Mutex::new(Some(lock)),
-            cache: FrameCache::default(),
+            cache,
             failure: OnceLock::new(),
             commits: AtomicU64::new(0),
         }

@@ -325,3 +325,38 @@ fn a_directory_without_a_log_cannot_be_verified() {
         Err(crate::VerifyError::Io(_))
     ));
 }
+
+/// What a small store holds is read by a large one, in the small one's frames.
+#[tokio::test]
+async fn a_small_store_takes_small_events_and_stays_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = SledOptions {
+        size: StoreSize::Small,
+        ..SledOptions::default()
+    };
+    let log = SledLog::open(dir.path(), small).unwrap();
+    let append = |events: usize, bytes: usize| {
+        let text = "x".repeat(bytes);
+        vec![to("idx_1", Expected::Any, &vec![text.as_str(); events])]
+    };
+    log.append(append(200, 4_000)).await.unwrap();
+    let refused = log.append(append(1, 8_000)).await;
+    assert!(
+        matches!(refused, Err(AppendError::Invalid(_))),
+        "{refused:?}"
+    );
+    log.close().await.unwrap();
+    drop(log);
+
+    let log = SledLog::open(dir.path(), SledOptions::default()).unwrap();
+    let refused = log.append(append(1, 8_000)).await;
+    assert!(
+        matches!(refused, Err(AppendError::Invalid(_))),
+        "{refused:?}"
+    );
+    log.append(append(100, 4_000)).await.unwrap();
+    assert_eq!(log.read(0, 1_000).await.unwrap().len(), 300);
+    log.close().await.unwrap();
+    let blobs = fs::read_dir(dir.path().join(SLED_DIR).join("blobs")).unwrap();
+    assert_eq!(blobs.count(), 0);
+}

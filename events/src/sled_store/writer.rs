@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::cache::CachedFrame;
-use super::disk::{DiskError, panic_text};
+use super::disk::{Disk, DiskError, panic_text};
 use super::reader::{Shared, State};
 use super::tip::{TipPolicy, TipWriter};
 use crate::admission::{Admission, Admitted, COMMIT_MAX_BYTES};
@@ -28,6 +28,9 @@ use crate::log::{AppendError, Appended, Head, Position, StreamAppend};
 /// How long a commit waits for one more of the writers that shared the last one: less than a
 /// sync takes, and only while they keep coming.
 const LINGER: Duration = Duration::from_micros(100);
+
+/// After this long without an append the database gives back the memory that it does not need.
+const IDLE_REST: Duration = Duration::from_secs(1);
 
 /// After this long without an append the tip's acknowledgement is made durable on its own.
 const IDLE_SYNC: Duration = Duration::from_millis(50);
@@ -76,17 +79,30 @@ impl Writer {
     fn wait(&mut self) -> Option<Job> {
         if self.tip.is_unsynced() {
             match self.jobs.recv_timeout(IDLE_SYNC) {
-                Ok(job) => return Some(job),
-                Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.tip.sync() {
                         self.shared
                             .fail(&format!("the tip was not synced: {error}"));
                     }
                 }
+                answer => return answer.ok(),
+            }
+        }
+        if self.shared.disk().as_ref().is_some_and(Disk::is_fed) {
+            match self.jobs.recv_timeout(IDLE_REST) {
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                answer => return answer.ok(),
             }
         }
         self.jobs.recv().ok()
+    }
+
+    fn rest(&self) {
+        let rested = self.shared.disk().as_ref().map_or(Ok(()), Disk::rest);
+        if let Err(error) = rested {
+            self.shared
+                .fail(&format!("the database could not be opened anew: {error}"));
+        }
     }
 
     fn gather(&self, first: Job) -> Vec<Job> {
@@ -132,7 +148,12 @@ impl Writer {
         self.shared.check_writable()?;
         let (verdicts, admitted) = {
             let state = self.shared.state();
-            let mut admission = Admission::new(&state.index, &state.ids, state.head);
+            let mut admission = Admission::new(
+                &state.index,
+                &state.ids,
+                state.head,
+                self.shared.frame_max_bytes,
+            );
             let verdicts = group
                 .iter()
                 .map(|job| admission.admit(job.id, &job.batch))

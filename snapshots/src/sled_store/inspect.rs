@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{OpenFailure, error, guarded, open_db};
+use super::{OpenFailure, error, guarded, open_db, pieces};
 use crate::entry;
 use crate::{Snapshot, SnapshotError};
 
@@ -33,16 +33,7 @@ pub fn inspect(
         Err(OpenFailure::Elsewhere(reason)) => return Err(reason),
         Err(OpenFailure::Damaged(_)) => return Ok(false),
     };
-    let shown = guarded(|| {
-        for pair in db.iter() {
-            let (key, value) = pair?;
-            let Ok(stream) = std::str::from_utf8(&key) else {
-                continue;
-            };
-            each(stream, stored(stream, &value));
-        }
-        Ok(())
-    });
+    let shown = guarded(|| pieces::each(&db, |stream, entry| each(stream, stored(stream, entry))));
     Ok(shown.is_ok())
 }
 

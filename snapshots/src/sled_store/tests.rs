@@ -70,6 +70,62 @@ async fn a_damaged_value_is_nothing_and_counted() {
 }
 
 #[tokio::test]
+async fn a_large_state_is_kept_in_pieces_and_a_smaller_one_replaces_all_of_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("snapshots");
+    let store = SledSnapshots::open(&dir).unwrap();
+    let large = Snapshot {
+        version: 256,
+        schema: 1,
+        state: (0..100_000_u32).flat_map(u32::to_le_bytes).collect(),
+    };
+    store.save("idx_1", large.clone()).await.unwrap();
+    store.save("idx_10", large.clone()).await.unwrap();
+    assert_eq!(store.load("idx_1", 1).await, Some(large.clone()));
+    store.save("idx_1", snapshot(512, 1, b"new")).await.unwrap();
+    assert_eq!(store.load("idx_1", 1).await, Some(snapshot(512, 1, b"new")));
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(fs::read_dir(dir.join("blobs")).unwrap().count(), 0);
+    let mut seen = Vec::new();
+    let whole = inspect(&dir, &mut |stream, stored| {
+        seen.push((stream.to_owned(), stored));
+    });
+    assert_eq!(whole, Ok(true));
+    let expected = [
+        ("idx_1".to_owned(), Stored::Whole(snapshot(512, 1, b"new"))),
+        ("idx_10".to_owned(), Stored::Whole(large)),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_database_with_larger_segments_is_opened_as_it_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("snapshots");
+    let older = sled::Config::new()
+        .path(&dir)
+        .segment_size(4 << 20)
+        .open()
+        .unwrap();
+    let entry = entry::write("idx_1", &snapshot(256, 1, b"state"));
+    older.insert("idx_1", entry).unwrap();
+    older.flush().unwrap();
+    drop(older);
+    let db = fs::File::open(dir.join("db")).unwrap();
+    while db.try_lock().is_err() {
+        std::thread::yield_now();
+    }
+    drop(db);
+    let store = SledSnapshots::open(&dir).unwrap();
+    assert_eq!(
+        store.load("idx_1", 1).await,
+        Some(snapshot(256, 1, b"state"))
+    );
+    assert!(!parent.path().join("snapshots.damaged-1").exists());
+}
+
+#[tokio::test]
 async fn a_state_over_the_bound_is_skipped() {
     let dir = tempfile::tempdir().unwrap();
     let store = SledSnapshots::open(dir.path()).unwrap();

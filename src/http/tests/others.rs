@@ -128,6 +128,23 @@ async fn jobs_tell_their_next_times() {
     );
 }
 
+/// Prices and jobs are everybody's: who may trade for one owner may not move the others.
+#[tokio::test]
+async fn a_token_is_good_for_its_owner_alone_unless_it_is_asked_for_more() {
+    let api = world::api().await;
+    let admin = Client::admin(&api);
+    let owner = admin.post("/api/owners", r#"{"name":"ann"}"#).await.made();
+    let tokens = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
+    let token = admin.post(&tokens, r#"{"name":"t"}"#).await.made();
+    assert_eq!(token["scopes"], json!(["read", "trade", "webhooks"]));
+    let ann = admin.with_token(token["token"].as_str().unwrap());
+    ann.get("/api/prices").await.fine();
+    let prices = r#"{"prices":{"BTC":"100"}}"#;
+    assert_eq!(ann.post("/api/prices", prices).await.code(), "forbidden");
+    let run = "/api/jobs/drift-monitor/run";
+    assert_eq!(ann.post(run, "").await.code(), "forbidden");
+}
+
 #[tokio::test]
 async fn tokens_end_when_they_are_revoked() {
     let api = world::api().await;

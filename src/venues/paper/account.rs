@@ -55,10 +55,12 @@ impl Account {
             );
         }
         self.version = version;
-        self.newest.push_back(record);
-        if self.newest.len() > REMEMBERED_MAX {
+        if self.newest.len() == REMEMBERED_MAX {
             self.newest.pop_front();
         }
+        // A thousand accounts with one line each: room for that one, not for four.
+        self.newest.reserve_exact(1);
+        self.newest.push_back(record);
     }
 
     fn book(&mut self, record: &Record) -> Result<(), ArithmeticError> {

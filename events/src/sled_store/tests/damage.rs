@@ -9,7 +9,7 @@ use super::{Dice, closed, copy_of, files, fill, killed, open};
 use crate::envelope::Recorded;
 use crate::log::{EventLog, Head};
 use crate::sled_store::tip::{self, Tip};
-use crate::{OpenError, SledLog, SledOptions, TipPolicy, VerifyReport, verify};
+use crate::{OpenError, SledLog, SledOptions, StoreSize, TipPolicy, VerifyReport, verify};
 
 fn report_after(dir: &Path, what: &str) -> VerifyReport {
     let report = verify(dir, None).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -208,6 +208,7 @@ async fn a_commit_that_was_intended_and_never_acknowledged_may_be_missing() {
 async fn a_log_with_a_tip_at_every_nth_commit_may_be_longer_than_its_tip() {
     let dir = tempfile::tempdir().unwrap();
     let options = SledOptions {
+        size: StoreSize::Large,
         tip: TipPolicy::EveryN(NonZeroU32::new(4).unwrap()),
     };
     let log = SledLog::open(dir.path(), options).unwrap();

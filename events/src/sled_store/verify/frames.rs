@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{Checks, EventCheck, VerifyError, VerifyReport, count_raw};
 use crate::frame::{FRAME_FORMAT, Frame, FrameError};
 use crate::log::Head;
-use crate::sled_store::SLED_DIR;
 use crate::sled_store::disk::{Disk, DiskError};
 use crate::sled_store::recovery::{Fault, Recovery};
 use crate::sled_store::tip::Tip;
+use crate::sled_store::{SLED_DIR, StoreSize};
 
 pub(super) fn check_frames(
     dir: &Path,
@@ -16,7 +16,7 @@ pub(super) fn check_frames(
     checks: Checks<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), VerifyError> {
-    let disk = match Disk::open(&dir.join(SLED_DIR)) {
+    let disk = match Disk::open(&dir.join(SLED_DIR), StoreSize::default().segment_bytes()) {
         Ok(disk) => disk,
         Err(DiskError::Io(detail)) => return Err(VerifyError::Io(detail)),
         Err(DiskError::Damaged(detail)) => {
