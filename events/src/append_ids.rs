@@ -16,6 +16,17 @@ pub const APPEND_IDS_KEPT: usize = 16_384;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AppendId(pub u128);
 
+/// Where a named append begins, and how many events belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedAppend {
+    /// Position of its first event.
+    pub first: Position,
+    /// Its name.
+    pub id: AppendId,
+    /// How many events it has.
+    pub events: u64,
+}
+
 /// A named append of which not all events were seen yet.
 #[derive(Debug)]
 struct Begun {

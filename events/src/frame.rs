@@ -16,6 +16,7 @@ mod scan;
 
 use bytes::Bytes;
 
+use crate::append_ids::NamedAppend;
 use crate::envelope::Recorded;
 use crate::log::Position;
 
@@ -212,6 +213,19 @@ impl Frame {
         } else {
             Err(unreadable())
         }
+    }
+
+    /// The named appends that begin in this frame.
+    pub(crate) fn named_appends(&self) -> Result<Vec<NamedAppend>, FrameError> {
+        let mut named = Vec::new();
+        self.walk(|view| {
+            named.extend(view.append.map(|(id, events)| NamedAppend {
+                first: view.position,
+                id,
+                events,
+            }));
+        })?;
+        Ok(named)
     }
 
     /// All events. Payloads share the frame's bytes.

@@ -24,7 +24,7 @@ mod subscription;
 mod contract_tests;
 
 pub use admission::APPEND_MAX_BYTES;
-pub use append_ids::{APPEND_IDS_KEPT, AppendId};
+pub use append_ids::{APPEND_IDS_KEPT, AppendId, NamedAppend};
 pub use envelope::{Causation, Metadata, NewEvent, OwnerKey, Recorded, StreamId, StreamIdError};
 pub use frame::{FRAME_FORMAT, FRAME_MAX_BYTES};
 pub use log::{

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use evenkeel_actors::journal;
 use evenkeel_domain::values::Timestamp;
 use evenkeel_events::{
-    Causation, Head, LogImport, LogView, Metadata, OwnerKey, Position, Recorded, StoredFrame,
-    StreamId, UpkeepError,
+    AppendId, Causation, Head, LogImport, LogView, Metadata, NamedAppend, OwnerKey, Position,
+    Recorded, StoredFrame, StreamId, UpkeepError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,8 +70,17 @@ struct Line {
     causation: String,
     payload: String,
     frame: FrameLine,
+    /// The named append that this event begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    append: Option<AppendLine>,
     #[serde(default)]
     data: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct AppendLine {
+    id: String,
+    events: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,8 +151,14 @@ pub(super) fn write_frame(
     out: &mut dyn Write,
 ) -> Result<(), ExchangeError> {
     let hash = frame.head().hash_hex();
+    let named = frame.named_appends().map_err(AuditError::from)?;
     for recorded in frame.events().map_err(AuditError::from)? {
-        let line = line_of(name, &recorded, frame, &hash);
+        let mut line = line_of(name, &recorded, frame, &hash);
+        let begun = named.iter().find(|named| named.first == recorded.position);
+        line.append = begun.map(|named| AppendLine {
+            id: format!("{:032x}", named.id.0),
+            events: named.events,
+        });
         serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
     }
@@ -174,6 +189,7 @@ fn line_of(name: &str, recorded: &Recorded, frame: &StoredFrame, hash: &str) -> 
             frames_left: frame.frames_left(),
             hash: hash.to_owned(),
         },
+        append: None,
         data,
     }
 }
@@ -193,6 +209,7 @@ pub fn import(
         line: 0,
         frame: None,
         events: Vec::new(),
+        named: Vec::new(),
     };
     let mut text = Vec::new();
     loop {
@@ -213,6 +230,7 @@ struct Importer<'a> {
     line: u64,
     frame: Option<FrameLine>,
     events: Vec<Recorded>,
+    named: Vec<NamedAppend>,
 }
 
 impl Importer<'_> {
@@ -247,6 +265,8 @@ impl Importer<'_> {
             return Err(self.wrong("it begins a frame before the last one is whole"));
         }
         let frame = line.frame.clone();
+        let named = named_append(&line).map_err(|e| self.wrong(e))?;
+        self.named.extend(named);
         self.events.push(recorded(line).map_err(|e| self.wrong(e))?);
         let is_whole = self.events.last().is_some_and(|e| e.position == frame.last);
         self.frame = Some(frame);
@@ -276,14 +296,14 @@ impl Importer<'_> {
             return Ok(());
         };
         let events = std::mem::take(&mut self.events);
+        let named = std::mem::take(&mut self.named);
         let put = match unhex(&frame.hash) {
-            Some(hash) => {
-                log.frame(&events, frame.frames_left, hash)
-                    .map_err(|error| match error {
-                        UpkeepError::Refused { .. } => error.to_string(),
-                        other => format!("cannot be written: {other}"),
-                    })
-            }
+            Some(hash) => log
+                .frame(&events, &named, frame.frames_left, hash)
+                .map_err(|error| match error {
+                    UpkeepError::Refused { .. } => error.to_string(),
+                    other => format!("cannot be written: {other}"),
+                }),
             None => Err("the frame's hash is not 64 hexadecimal digits".to_owned()),
         };
         put.map_err(|detail| self.wrong(detail))
@@ -344,6 +364,17 @@ fn recorded(line: Line) -> Result<Recorded, String> {
             recorded_at_us: line.recorded_at_us,
         },
     })
+}
+
+fn named_append(line: &Line) -> Result<Option<NamedAppend>, String> {
+    let Some(append) = &line.append else {
+        return Ok(None);
+    };
+    Ok(Some(NamedAppend {
+        first: line.position,
+        id: AppendId(number("append.id", &append.id)?),
+        events: append.events,
+    }))
 }
 
 fn number(what: &str, text: &str) -> Result<u128, String> {

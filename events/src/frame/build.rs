@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::append_ids::AppendId;
+use crate::append_ids::{AppendId, NamedAppend};
 use crate::envelope::{NewEvent, Recorded, StreamId};
 use crate::frame::body::{EventSource, Writer};
 use crate::frame::{FRAME_FORMAT, FRAME_MAX_BYTES, Frame, HASH_BYTES, HEADER_BYTES, Header};
@@ -157,18 +157,24 @@ impl FrameBuilder {
     }
 }
 
-/// Makes one frame anew from the events that stood in it: the same events in the same place give
+/// Makes one frame anew from the events and the names of appends that stood in it: the same events in the same place give
 /// the same bytes, hence the same hash. `None` when they do not fit into one frame.
-pub(crate) fn rebuild(before: Head, frames_left: u16, events: &[Recorded]) -> Option<Frame> {
+pub(crate) fn rebuild(
+    before: Head,
+    frames_left: u16,
+    events: &[Recorded],
+    named: &[NamedAppend],
+) -> Option<Frame> {
     let mut open = OpenFrame::new(before.position + 1, FRAME_MAX_BYTES);
     for event in events {
         if !open.has_room_for(Writer::room_for(&event.stream, &event.into())) {
             return None;
         }
         open.count += 1;
+        let named = named.iter().find(|named| named.first == event.position);
         open.writer.put(
             &mut open.bytes,
-            None,
+            named.map(|named| (named.id, named.events)),
             &event.stream,
             event.version,
             event.into(),

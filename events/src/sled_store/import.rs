@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::fresh::FreshStore;
 use super::upkeep::UpkeepError;
+use crate::append_ids::NamedAppend;
 use crate::envelope::Recorded;
 use crate::frame::{check_event, rebuild};
 use crate::index::StreamIndex;
@@ -26,11 +27,12 @@ impl LogImport {
         })
     }
 
-    /// Takes the events of the next frame. Positions and versions must follow, and the frame
+    /// Takes the events of the next frame, and the named appends that begin in it. Positions and versions must follow, and the frame
     /// must have the hash that it had.
     pub fn frame(
         &mut self,
         events: &[Recorded],
+        named: &[NamedAppend],
         frames_left: u16,
         hash: [u8; 32],
     ) -> Result<(), UpkeepError> {
@@ -57,7 +59,7 @@ impl LogImport {
                 "a commit of several frames is not whole".into(),
             ));
         }
-        let frame = rebuild(before, frames_left, events)
+        let frame = rebuild(before, frames_left, events, named)
             .ok_or_else(|| refused(position, "the events do not fit into one frame".into()))?;
         if frame.hash() != hash {
             return Err(refused(

@@ -13,6 +13,7 @@ use super::format::{self, FORMAT_FILE, Marker, STORE_FORMAT};
 use super::places::{Place, Places, whole_commits};
 use super::tip::Tip;
 use super::upkeep::UpkeepError;
+use crate::append_ids::NamedAppend;
 use crate::envelope::Recorded;
 use crate::frame::{FRAME_FORMAT, Frame, GENESIS};
 use crate::log::{Head, Position};
@@ -75,6 +76,13 @@ impl StoredFrame {
     /// Its bytes, header and hash included.
     pub fn bytes(&self) -> &Bytes {
         self.frame.bytes()
+    }
+
+    /// The named appends that begin in it.
+    pub fn named_appends(&self) -> Result<Vec<NamedAppend>, UpkeepError> {
+        self.frame
+            .named_appends()
+            .map_err(|error| UpkeepError::of_frame(self.first(), error))
     }
 
     /// Its events.

@@ -14,8 +14,8 @@ use crate::envelope::Recorded;
 use crate::frame::find_frames;
 use crate::log::{EventLog, Expected, Head};
 use crate::{
-    LogImport, LogView, SledLog, SledOptions, UpkeepError, backup, salvage, truncate, verify,
-    verify_heads,
+    AppendId, LogImport, LogView, SledLog, SledOptions, UpkeepError, backup, salvage, truncate,
+    verify, verify_heads,
 };
 
 async fn events_of(dir: &Path) -> Vec<Recorded> {
@@ -269,7 +269,8 @@ fn import(
         let frame = frame?;
         let mut events = frame.events()?;
         events.iter_mut().for_each(&change);
-        import.frame(&events, frame.frames_left(), frame.head().hash)?;
+        let named = frame.named_appends()?;
+        import.frame(&events, &named, frame.frames_left(), frame.head().hash)?;
     }
     import.finish()
 }
@@ -285,6 +286,8 @@ async fn an_import_is_the_same_log_and_a_changed_event_is_refused() {
     log.append(vec![to("a", Expected::Any, &pages)])
         .await
         .unwrap();
+    let once = || log.append_once(AppendId(7), vec![to("b", Expected::Any, &["x", "y"])]);
+    let made = once().await.unwrap();
     let head = log.head();
     log.close().await.unwrap();
     let mut view = LogView::open(&path).unwrap();
@@ -292,6 +295,10 @@ async fn an_import_is_the_same_log_and_a_changed_event_is_refused() {
     assert_eq!(import(&mut view, &imported, |_| {}).unwrap(), head);
     assert_eq!(events_of(&imported).await, events_of(&path).await);
     assert!(verify(&imported, None).unwrap().is_clean());
+    let log = open(&imported);
+    let again = log.append_once(AppendId(7), vec![to("b", Expected::Any, &["x", "y"])]);
+    assert_eq!(again.await, Ok(made), "the name is known, too");
+    log.close().await.unwrap();
     let changed = |event: &mut Recorded| {
         if event.position == 77 {
             event.metadata.recorded_at_us += 1;
