@@ -3,7 +3,9 @@
 //! ```text
 //! a demo of some days ─► its events again and again, in streams of their own ─► N events ─► timed
 //! ```
-//! `cargo bench --bench audit -- 2000000` takes as many events; the default is 200,000.
+//! `cargo bench --bench audit -- 2000000` takes as many events; the default is 200,000, and
+//! `-- --json` prints one JSON object per figure. The bare file is the log's own files, read plainly
+//! in the same run.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +13,8 @@
     clippy::cast_precision_loss,
     reason = "a benchmark ends where its expectation does, and measures time"
 )]
+
+mod figure;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,10 +33,13 @@ use evenkeel::events::{
     StreamId,
 };
 
+use figure::{Against, Figure};
+
 /// Events per commit: what a busy server comes to.
 const COMMIT_EVENTS: usize = 64;
 
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
     let wanted: usize = std::env::args()
         .skip(1)
         .find_map(|argument| argument.parse().ok())
@@ -42,35 +49,60 @@ fn main() {
     let data = DataDirectory::new(folder.path().join("long"));
     std::fs::create_dir_all(data.path()).unwrap();
     fill(&data, &source, wanted);
-    time("log verify", wanted, || {
+    let time = |what: &str, work: &dyn Fn()| {
+        let bare = seconds(|| figure::read_plainly(&data.log()));
+        let took = seconds(work);
+        let figure = Figure {
+            name: format!("{what}, {wanted} events"),
+            value: wanted as f64 / took,
+            unit: "events/s",
+            against: Against::Bare(wanted as f64 / bare),
+            rate: true,
+        };
+        figure.print(json);
+    };
+    time("log verify", &|| {
         let verdict = verify_data(&data).unwrap();
         let found: Vec<_> = verdict.findings().take(3).collect();
         assert!(found.is_empty(), "{found:?}");
         assert_eq!(verdict.log.events, wanted as u64);
     });
-    time("log stats", wanted, || {
+    time("log stats", &|| {
         stats(&data.log(), &mut |_| {}).unwrap();
     });
-    time("log replay", wanted, || {
+    time("log replay", &|| {
         let books: Books = books_at(&data, Until::Head).unwrap();
         assert_eq!(books.position, wanted as u64);
     });
-    time("log backup", wanted, || {
+    time("log backup", &|| {
         let copy = DataDirectory::new(folder.path().join("copy"));
         copy_data(&data, &copy, &mut |_| {}).unwrap();
     });
-    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
-        let peak = status.lines().find(|line| line.starts_with("VmHWM"));
-        println!("{}", peak.unwrap_or_default());
-    }
+    let peak = Figure {
+        name: "memory at the peak".into(),
+        value: peak_mib(),
+        unit: "MiB",
+        against: Against::Nothing,
+        rate: false,
+    };
+    peak.print(json);
 }
 
-fn time(what: &str, events: usize, work: impl FnOnce()) {
+fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
-    let seconds = start.elapsed().as_secs_f64();
-    let rate = events as f64 / seconds / 1e6;
-    println!("{what:<12} {events} events in {seconds:.2} s, {rate:.2} million a second");
+    start.elapsed().as_secs_f64()
+}
+
+/// The most memory that this process had resident.
+fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
 }
 
 /// The events of a demo.

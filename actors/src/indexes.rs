@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use evenkeel_domain::index::Status;
 use evenkeel_domain::values::IndexId;
+use evenkeel_snapshots::Snapshot;
 use futures_util::{StreamExt, stream};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use crate::cycle::Cycle;
-use crate::index::{IndexActor, IndexArguments, IndexMsg};
+use crate::index::{IndexActor, IndexArguments, IndexMsg, SNAPSHOT_SCHEMA};
 use crate::shell::Shell;
+use crate::streams;
 
 /// First wait before a restart; doubles up to [`RESTART_WAIT_MAX`]. A single panic is mended
 /// well within five seconds.
@@ -33,6 +35,10 @@ const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 
 /// Indexes rehydrated at once: enough to share the log's pages, few enough to bound memory.
 const REHYDRATE_AT_ONCE: usize = 64;
+
+/// Snapshots loaded at once, and as many again while those indexes start. Neighbours in the order
+/// of the ids are neighbours on disk.
+const LOAD_AT_ONCE: usize = 64;
 
 /// The live actors by index, shared with everybody who sends to them.
 #[derive(Default)]
@@ -153,13 +159,22 @@ type Spawned = Result<(ActorRef<IndexMsg>, tokio::task::JoinHandle<()>), ractor:
 async fn start(
     shell: Arc<Shell>,
     id: IndexId,
+    loaded: Option<Snapshot>,
     supervisor: ActorRef<IndexesMsg>,
 ) -> (IndexId, Spawned) {
-    let arguments = IndexArguments { id, shell };
+    let arguments = IndexArguments { id, shell, loaded };
     (
         id,
         IndexActor::spawn_linked(None, IndexActor, arguments, supervisor.get_cell()).await,
     )
+}
+
+/// Indexes with their snapshots.
+async fn load(shell: Arc<Shell>, ids: Vec<IndexId>) -> Vec<(IndexId, Option<Snapshot>)> {
+    let names = ids.iter().map(|id| streams::index(*id).to_string());
+    let loaded = shell.snapshots.load_all(names.collect(), SNAPSHOT_SCHEMA);
+    let loaded = loaded.await;
+    ids.into_iter().zip(loaded).collect()
 }
 
 impl IndexesState {
@@ -173,17 +188,23 @@ impl IndexesState {
                 .collect()
         };
         let shell = Arc::clone(&self.shell);
-        let starts = live
-            .into_iter()
-            .map(|id| start(Arc::clone(&shell), id, myself.clone()));
-        let mut starting = stream::iter(starts).buffer_unordered(REHYDRATE_AT_ONCE);
+        let chunks: Vec<Vec<IndexId>> = live.chunks(LOAD_AT_ONCE).map(<[_]>::to_vec).collect();
+        let loads = chunks.into_iter().map(|ids| load(Arc::clone(&shell), ids));
+        let mut starting = stream::iter(loads)
+            .buffered(2)
+            .flat_map(stream::iter)
+            .map(|(id, loaded)| start(Arc::clone(&shell), id, loaded, myself.clone()))
+            .buffer_unordered(REHYDRATE_AT_ONCE);
         while let Some((id, spawned)) = starting.next().await {
             self.adopt(myself, id, spawned);
         }
     }
 
     async fn spawn(&mut self, myself: &ActorRef<IndexesMsg>, id: IndexId) -> bool {
-        let (id, spawned) = start(Arc::clone(&self.shell), id, myself.clone()).await;
+        let stream = streams::index(id);
+        let loaded = self.shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA);
+        let loaded = loaded.await;
+        let (id, spawned) = start(Arc::clone(&self.shell), id, loaded, myself.clone()).await;
         self.adopt(myself, id, spawned)
     }
 

@@ -182,6 +182,13 @@ impl Shared {
             .map_err(error)
     }
 
+    fn load_or_discard(&self, stream: &str, schema: u16) -> Option<Snapshot> {
+        self.load(stream, schema).unwrap_or_else(|reason| {
+            self.discard(stream, &reason);
+            None
+        })
+    }
+
     fn discard(&self, stream: &str, reason: &SnapshotError) {
         self.discarded.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(stream, %reason, "a snapshot is of no use; replaying");
@@ -200,14 +207,22 @@ impl Shared {
 #[async_trait]
 impl SnapshotStore for SledSnapshots {
     async fn load(&self, stream: &str, schema: u16) -> Option<Snapshot> {
-        let name = stream.to_owned();
-        let loaded = self
-            .on_blocking_thread(move |shared| shared.load(&name, schema))
-            .await;
-        loaded.unwrap_or_else(|reason| {
-            self.shared.discard(stream, &reason);
-            None
-        })
+        self.load_all(vec![stream.to_owned()], schema).await.pop()?
+    }
+
+    /// One piece of work on a blocking thread: handing each over costs more than reading it.
+    async fn load_all(&self, streams: Vec<String>, schema: u16) -> Vec<Option<Snapshot>> {
+        let count = streams.len();
+        let load = move |shared: &Shared| {
+            let load = |stream: &String| shared.load_or_discard(stream, schema);
+            Ok(streams.iter().map(load).collect())
+        };
+        self.on_blocking_thread(load)
+            .await
+            .unwrap_or_else(|reason| {
+                tracing::warn!(%reason, count, "no snapshots; replaying");
+                vec![None; count]
+            })
     }
 
     /// A state over [`SNAPSHOT_MAX_BYTES`] is skipped: an older snapshot and replay serve.

@@ -5,20 +5,28 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evenkeel_domain::job::{self, JobRefusal};
+#[cfg(any(test, feature = "faults"))]
+use evenkeel_domain::values::IndexId;
 use ractor::Actor;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::{Engine, EngineError, Inner, Ports, Settings};
+#[cfg(any(test, feature = "faults"))]
+use super::{IndexView, answered};
 use crate::access::AccessBook;
 use crate::directory::{Directory, Universe, WebhookBook};
 use crate::dispatcher::Routes;
 use crate::ids::Ids;
+#[cfg(any(test, feature = "faults"))]
+use crate::index::{IndexActor, IndexArguments, IndexMsg, SNAPSHOT_SCHEMA};
 use crate::indexes::{IndexesMsg, Registry};
 use crate::journal::Journal;
 use crate::recovery;
 use crate::root::{Handles, Root, RootArguments};
 use crate::scheduler::SchedulerMsg;
 use crate::shell::Shell;
+#[cfg(any(test, feature = "faults"))]
+use crate::streams;
 use crate::tally::Tally;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
@@ -88,6 +96,27 @@ impl Engine {
     pub async fn kill(&self) {
         self.inner.stopping.store(true, Ordering::Release);
         let _ = self.inner.root.kill_and_wait(None).await;
+    }
+
+    /// What the actor of one index answers that is started alone: what a start costs one index.
+    #[cfg(any(test, feature = "faults"))]
+    pub async fn index_alone(
+        ports: Ports,
+        settings: Settings,
+        id: IndexId,
+    ) -> Result<IndexView, EngineError> {
+        let shell = Arc::new(shell(ports, settings));
+        let stream = streams::index(id);
+        let loaded = shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA).await;
+        let arguments = IndexArguments { id, shell, loaded };
+        let started = IndexActor::spawn(None, IndexActor, arguments).await;
+        let (actor, _) = started.map_err(|error| EngineError::Log(error.to_string()))?;
+        let (reply, answer) = oneshot::channel();
+        // An actor that failed drops the sender, which is an answer.
+        let _ = actor.cast(IndexMsg::Get(reply));
+        let view = answered("the index", answer).await;
+        actor.stop(None);
+        view
     }
 
     /// Tells the scheduler that the clock has moved: for clocks that are moved by hand.

@@ -16,7 +16,7 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::rebalancing::RunningSaga;
-use super::{CommandRequest, IndexMsg, Reply};
+use super::{CommandRequest, IndexArguments, IndexMsg, Reply};
 use crate::cycle::{CheckNote, CheckTicket};
 use crate::directory::Entry;
 use crate::engine::{EngineError, IndexView};
@@ -50,9 +50,10 @@ pub(crate) struct Live {
 
 impl Live {
     /// The state from the newest snapshot and the events after it.
-    pub(crate) async fn rehydrate(id: IndexId, shell: Arc<Shell>) -> Result<Self, ReplayError> {
+    pub(crate) async fn rehydrate(with: IndexArguments) -> Result<Self, ReplayError> {
+        let IndexArguments { id, shell, loaded } = with;
         let stream = streams::index(id);
-        let (mut index, from) = load_snapshot(&shell, &stream).await;
+        let (mut index, from) = take_up(&shell, &stream, loaded);
         let apply = |event: &Event| adopt(&mut index, event);
         let version = shell.journal.replay(&stream, from, apply).await?;
         let venue = index.as_ref().and_then(|index| venue_of(&shell, index));
@@ -403,9 +404,9 @@ fn note(finding: &Finding, index: &Index) -> CheckNote {
     }
 }
 
-async fn load_snapshot(shell: &Shell, stream: &StreamId) -> (Option<Index>, u64) {
+/// The state in a snapshot and its version; nothing where the snapshot is of no use.
+fn take_up(shell: &Shell, stream: &StreamId, snapshot: Option<Snapshot>) -> (Option<Index>, u64) {
     let known = shell.journal.log.version(stream);
-    let snapshot = shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA).await;
     let Some(snapshot) = snapshot.filter(|snapshot| snapshot.version <= known) else {
         return (None, 0);
     };

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use evenkeel_domain::index::IndexCommand;
 use evenkeel_domain::rebalance::OrderOutcome;
 use evenkeel_domain::values::{IndexId, RebalanceId};
+use evenkeel_snapshots::Snapshot;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
@@ -82,6 +83,8 @@ pub(crate) struct IndexActor;
 pub(crate) struct IndexArguments {
     pub(crate) id: IndexId,
     pub(crate) shell: Arc<Shell>,
+    /// The newest snapshot; what has none is replayed from its first event.
+    pub(crate) loaded: Option<Snapshot>,
 }
 
 impl Actor for IndexActor {
@@ -95,9 +98,7 @@ impl Actor for IndexActor {
         _: ActorRef<IndexMsg>,
         arguments: IndexArguments,
     ) -> Result<Box<Live>, ActorProcessingErr> {
-        Ok(Box::new(
-            Box::pin(Live::rehydrate(arguments.id, arguments.shell)).await?,
-        ))
+        Ok(Box::new(Box::pin(Live::rehydrate(arguments)).await?))
     }
 
     async fn post_start(

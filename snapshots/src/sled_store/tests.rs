@@ -22,6 +22,14 @@ async fn the_newest_of_a_schema_comes_back(store: &dyn SnapshotStore) {
     assert_eq!(store.load("idx_1", 1).await, Some(snapshot(512, 1, b"new")));
     assert_eq!(store.load("idx_1", 2).await, None);
     assert_eq!(store.discarded(), 1, "one of another schema is");
+    store.save("idx_3", snapshot(1, 1, b"third")).await.unwrap();
+    let names = ["idx_3", "idx_2", "idx_1"].map(str::to_owned).to_vec();
+    let expected = [
+        Some(snapshot(1, 1, b"third")),
+        None,
+        Some(snapshot(512, 1, b"new")),
+    ];
+    assert_eq!(store.load_all(names, 1).await, expected);
     store.forget("idx_1").await.unwrap();
     assert_eq!(store.load("idx_1", 1).await, None);
     assert_eq!(store.discarded(), 1);
