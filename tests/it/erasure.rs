@@ -92,7 +92,8 @@ async fn an_erased_name_is_gone_and_the_log_stays_valid() {
     let gone = owner.send("DELETE", &index, &[], "").await;
     assert_eq!(gone.status, 204, "{gone:?}");
     // The log shows what it holds, which is no name.
-    let events = server.admin.all("/api/events?type=owner.created").await;
+    let events = server.admin.get("/api/events?type=owner.created").await;
+    let events = &events.fine()["items"];
     assert!(
         events[1]["data"]["name"]["sealed"].is_string(),
         "{events:?}"
@@ -150,11 +151,11 @@ async fn a_backup_keeps_names_and_a_lost_key_hides_them_and_nothing_else() {
         (&owner["name"], &owner["erased"]),
         (&Value::Null, &json!(false))
     );
-    let tokens = admin.all(&format!("{path}/tokens")).await;
+    let tokens = admin.get(&format!("{path}/tokens")).await.fine()["items"].clone();
     assert_eq!(tokens[0]["name"], Value::Null);
     let asked = json!({"name": "new"});
     admin.post(&format!("{path}/tokens"), asked).await.fine();
-    let tokens = admin.all(&format!("{path}/tokens")).await;
+    let tokens = admin.get(&format!("{path}/tokens")).await.fine()["items"].clone();
     assert_eq!(tokens[1]["name"], "new", "{tokens:?}");
     assert!(
         process.said().contains("cannot be read"),
