@@ -31,7 +31,7 @@ pub async fn first_token(
     engine: &Engine,
     data: &DataDirectory,
 ) -> Result<Option<String>, AdminError> {
-    if !engine.owners().is_empty() {
+    if engine.has_owners() {
         return Ok(None);
     }
     let (token, hash) = http::new_token(&**engine.entropy());

@@ -14,11 +14,13 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use evenkeel_actors::MemoryKeys;
 use evenkeel_actors::engine::{EngineError, Ports, Settings};
-use evenkeel_actors::ports::{Clock, Entropy, PriceFeed, Venue, WebhookTransport};
+use evenkeel_actors::ports::{Clock, Entropy, PersonalKeys, PriceFeed, Venue, WebhookTransport};
 use evenkeel_events::{EventLog, MemoryLog, SledLog, SledOptions, StoreSize, TipPolicy};
 use evenkeel_snapshots::{MemorySnapshots, SledSnapshots, SnapshotStore};
 
+use crate::personal::FileKeys;
 use crate::time::{OsEntropy, SystemClock};
 use crate::venues::{Faults, PaperSettings, PaperVenue};
 use crate::webhooks::policy::AddressPolicy;
@@ -67,6 +69,11 @@ impl DataDirectory {
     /// The key of webhook secrets.
     pub fn webhook_key(&self) -> PathBuf {
         self.0.join(KEY_FILE)
+    }
+
+    /// The keys of owners' personal fields.
+    pub fn owner_keys(&self) -> PathBuf {
+        self.0.join("owner-keys")
     }
 
     /// The admin token that the first start wrote.
@@ -126,6 +133,7 @@ pub struct Builder {
     faults: Faults,
     policy: AddressPolicy,
     transport: Option<Arc<dyn WebhookTransport>>,
+    keys: Option<Arc<dyn PersonalKeys>>,
 }
 
 impl Builder {
@@ -199,6 +207,13 @@ impl Builder {
         self
     }
 
+    /// Other keys of personal fields than files in the data directory.
+    #[must_use]
+    pub fn personal_keys(mut self, keys: Arc<dyn PersonalKeys>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
     /// Opens the stores, checks them, and starts the engine.
     pub async fn open(mut self) -> Result<Engine, OpenError> {
         let clock = self.clock.take().unwrap_or_else(|| Arc::new(SystemClock));
@@ -210,6 +225,7 @@ impl Builder {
         let snapshots = self.open_snapshots()?;
         let paper_log = self.open_paper(&clock).await?;
         let transport = self.open_transport(&*entropy)?;
+        let keys = self.open_keys(&entropy);
         let ports = Ports {
             log: Arc::clone(&log),
             snapshots: Arc::clone(&snapshots),
@@ -219,7 +235,7 @@ impl Builder {
             venues: self.venues,
             transport,
         };
-        let actors = evenkeel_actors::Engine::start(ports, self.settings).await?;
+        let actors = evenkeel_actors::Engine::start_with_keys(ports, keys, self.settings).await?;
         Ok(Engine {
             actors,
             log,
@@ -263,6 +279,14 @@ impl Builder {
             PaperVenue::open(Arc::clone(&log), self.paper, faults, Arc::clone(clock)).await?;
         self.venues.insert(PAPER.to_owned(), Arc::new(venue));
         Ok(Some(log))
+    }
+
+    fn open_keys(&mut self, entropy: &Arc<dyn Entropy>) -> Arc<dyn PersonalKeys> {
+        match (self.keys.take(), &self.data) {
+            (Some(keys), _) => keys,
+            (None, Some(data)) => Arc::new(FileKeys::new(data.owner_keys(), Arc::clone(entropy))),
+            (None, None) => Arc::<MemoryKeys>::default(),
+        }
     }
 
     fn open_transport(

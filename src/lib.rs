@@ -9,6 +9,7 @@ pub mod engine;
 pub mod feeds;
 pub mod http;
 pub mod memory;
+pub mod personal;
 pub mod time;
 mod tls;
 pub mod venues;

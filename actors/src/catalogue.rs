@@ -4,7 +4,7 @@
 //! new one the next version, and turn the old into the new in [`decode`] (an upcast).
 
 use evenkeel_domain::Event;
-use evenkeel_domain::access::AccessEvent;
+use evenkeel_domain::access::{AccessEvent, OwnerCreatedV1, TokenIssuedV1};
 use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
@@ -36,9 +36,13 @@ pub enum CatalogueError {
     },
 }
 
-/// One line per event type: its name, its current version, where it stands in the domain.
+/// One line per event type: its name, its current version, where it stands in the domain; and one
+/// per layout of the past, with what it is upcast to.
 macro_rules! catalogue {
-    ($($name:literal v $version:literal => $group:ident($family:ident::$variant:ident),)+) => {
+    (
+        now { $($name:literal v $version:literal => $group:ident($family:ident::$variant:ident),)+ }
+        old { $($was:literal v $past:literal $layout:ident => $to:ident($of:ident::$now:ident),)+ }
+    ) => {
         /// All event types with their current payload versions.
         pub const TYPES: &[(&str, u16)] = &[$(($name, $version)),+];
 
@@ -63,6 +67,9 @@ macro_rules! catalogue {
                 $(($name, $version) => codec::decode(payload)
                     .map(|payload| Event::$group($family::$variant(payload)))
                     .map_err(refuse),)+
+                $(($was, $past) => codec::decode::<$layout>(payload)
+                    .map(|payload| Event::$to($of::$now(payload.into())))
+                    .map_err(refuse),)+
                 _ => Err(CatalogueError::Unknown { event_type: event_type.to_owned(), payload_version }),
             }
         }
@@ -79,40 +86,47 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    "index.created" v 1 => Index(IndexEvent::Created),
-    "index.updated" v 1 => Index(IndexEvent::Updated),
-    "index.paused" v 1 => Index(IndexEvent::Paused),
-    "index.resumed" v 1 => Index(IndexEvent::Resumed),
-    "index.deleted" v 1 => Index(IndexEvent::Deleted),
-    "index.deposited" v 1 => Index(IndexEvent::Deposited),
-    "index.withdrawn" v 1 => Index(IndexEvent::Withdrawn),
-    "index.transfer_settled" v 1 => Index(IndexEvent::TransferSettled),
-    "index.check_skipped" v 1 => Index(IndexEvent::CheckSkipped),
-    "index.check_recovered" v 1 => Index(IndexEvent::CheckRecovered),
-    "drift.detected" v 1 => Index(IndexEvent::DriftDetected),
-    "drift.threshold_exceeded" v 1 => Index(IndexEvent::ThresholdExceeded),
-    "rebalance.started" v 1 => Rebalance(RebalanceEvent::Started),
-    "order.intended" v 1 => Rebalance(RebalanceEvent::OrderIntended),
-    "trade.executed" v 1 => Rebalance(RebalanceEvent::TradeExecuted),
-    "trade.failed" v 1 => Rebalance(RebalanceEvent::TradeFailed),
-    "rebalance.stuck" v 1 => Rebalance(RebalanceEvent::Stuck),
-    "rebalance.completed" v 1 => Rebalance(RebalanceEvent::Completed),
-    "rebalance.failed" v 1 => Rebalance(RebalanceEvent::Failed),
-    "prices.recorded" v 1 => Market(MarketEvent::PricesRecorded),
-    "price.held" v 1 => Market(MarketEvent::PriceHeld),
-    "job.scheduled" v 1 => Job(JobEvent::Scheduled),
-    "job.run_completed" v 1 => Job(JobEvent::RunCompleted),
-    "webhook.created" v 1 => Webhook(WebhookEvent::Created),
-    "webhook.updated" v 1 => Webhook(WebhookEvent::Updated),
-    "webhook.deleted" v 1 => Webhook(WebhookEvent::Deleted),
-    "webhook.enabled" v 1 => Webhook(WebhookEvent::Enabled),
-    "webhook.disabled" v 1 => Webhook(WebhookEvent::Disabled),
-    "webhook.secret_rotated" v 1 => Webhook(WebhookEvent::SecretRotated),
-    "webhook.checkpointed" v 1 => Webhook(WebhookEvent::Checkpointed),
-    "delivery.attempt_failed" v 1 => Webhook(WebhookEvent::AttemptFailed),
-    "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),
-    "delivery.failed" v 1 => Webhook(WebhookEvent::DeliveryFailed),
-    "owner.created" v 1 => Access(AccessEvent::OwnerCreated),
-    "token.issued" v 1 => Access(AccessEvent::TokenIssued),
-    "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
+    now {
+        "index.created" v 1 => Index(IndexEvent::Created),
+        "index.updated" v 1 => Index(IndexEvent::Updated),
+        "index.paused" v 1 => Index(IndexEvent::Paused),
+        "index.resumed" v 1 => Index(IndexEvent::Resumed),
+        "index.deleted" v 1 => Index(IndexEvent::Deleted),
+        "index.deposited" v 1 => Index(IndexEvent::Deposited),
+        "index.withdrawn" v 1 => Index(IndexEvent::Withdrawn),
+        "index.transfer_settled" v 1 => Index(IndexEvent::TransferSettled),
+        "index.check_skipped" v 1 => Index(IndexEvent::CheckSkipped),
+        "index.check_recovered" v 1 => Index(IndexEvent::CheckRecovered),
+        "drift.detected" v 1 => Index(IndexEvent::DriftDetected),
+        "drift.threshold_exceeded" v 1 => Index(IndexEvent::ThresholdExceeded),
+        "rebalance.started" v 1 => Rebalance(RebalanceEvent::Started),
+        "order.intended" v 1 => Rebalance(RebalanceEvent::OrderIntended),
+        "trade.executed" v 1 => Rebalance(RebalanceEvent::TradeExecuted),
+        "trade.failed" v 1 => Rebalance(RebalanceEvent::TradeFailed),
+        "rebalance.stuck" v 1 => Rebalance(RebalanceEvent::Stuck),
+        "rebalance.completed" v 1 => Rebalance(RebalanceEvent::Completed),
+        "rebalance.failed" v 1 => Rebalance(RebalanceEvent::Failed),
+        "prices.recorded" v 1 => Market(MarketEvent::PricesRecorded),
+        "price.held" v 1 => Market(MarketEvent::PriceHeld),
+        "job.scheduled" v 1 => Job(JobEvent::Scheduled),
+        "job.run_completed" v 1 => Job(JobEvent::RunCompleted),
+        "webhook.created" v 1 => Webhook(WebhookEvent::Created),
+        "webhook.updated" v 1 => Webhook(WebhookEvent::Updated),
+        "webhook.deleted" v 1 => Webhook(WebhookEvent::Deleted),
+        "webhook.enabled" v 1 => Webhook(WebhookEvent::Enabled),
+        "webhook.disabled" v 1 => Webhook(WebhookEvent::Disabled),
+        "webhook.secret_rotated" v 1 => Webhook(WebhookEvent::SecretRotated),
+        "webhook.checkpointed" v 1 => Webhook(WebhookEvent::Checkpointed),
+        "delivery.attempt_failed" v 1 => Webhook(WebhookEvent::AttemptFailed),
+        "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),
+        "delivery.failed" v 1 => Webhook(WebhookEvent::DeliveryFailed),
+        "owner.created" v 2 => Access(AccessEvent::OwnerCreated),
+        "token.issued" v 2 => Access(AccessEvent::TokenIssued),
+        "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
+        "owner.erased" v 1 => Access(AccessEvent::OwnerErased),
+    }
+    old {
+        "owner.created" v 1 OwnerCreatedV1 => Access(AccessEvent::OwnerCreated),
+        "token.issued" v 1 TokenIssuedV1 => Access(AccessEvent::TokenIssued),
+    }
 }

@@ -106,6 +106,10 @@ impl WebhookBook {
         self.owners.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn owned_by(&self, owner: OwnerId) -> usize {
+        self.read().values().filter(|of| **of == owner).count()
+    }
+
     pub(crate) fn known(&self) -> Vec<WebhookId> {
         self.read().keys().copied().collect()
     }

@@ -24,6 +24,7 @@ mod index;
 mod indexes;
 pub mod journal;
 mod market;
+mod personal;
 pub mod ports;
 mod recovery;
 mod root;
@@ -41,3 +42,4 @@ mod webhooks;
 
 pub use engine::{Engine, EngineError};
 pub use ids::uuid_v7;
+pub use personal::MemoryKeys;

@@ -7,7 +7,8 @@ use evenkeel_domain::market::Source;
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::{Fill, Order, Reason};
 use evenkeel_domain::values::{
-    Amount, Asset, IndexId, Percent, Price, Quantity, Timestamp, TransferId, WebhookId,
+    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Sealed, Timestamp, TransferId,
+    WebhookId,
 };
 use evenkeel_domain::webhook::AttemptResult;
 
@@ -187,4 +188,41 @@ pub trait WebhookTransport: Send + Sync + 'static {
 
     /// The secret of a subscription, `whsec_…`.
     fn secret(&self, webhook_id: WebhookId, generation: u32) -> String;
+}
+
+/// Which personal text of an owner: what is sealed as one does not open as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PersonalField {
+    /// The owner's name.
+    OwnerName,
+    /// The name of one of its tokens.
+    TokenName,
+}
+
+/// A key that cannot be made, used or forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the key of {owner}'s personal fields: {reason}")]
+pub struct KeysError {
+    /// Whose key.
+    pub owner: OwnerId,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+/// A key per owner for its personal text. Without its key a text is gone.
+#[async_trait]
+pub trait PersonalKeys: Send + Sync + 'static {
+    /// Seals a text. A key that is not there is made, and is durable when this returns.
+    async fn seal(
+        &self,
+        owner: OwnerId,
+        field: PersonalField,
+        text: &str,
+    ) -> Result<Sealed, KeysError>;
+
+    /// Opens a text; none without its key, and when it was not sealed as this field of this owner.
+    async fn open(&self, owner: OwnerId, field: PersonalField, sealed: &Sealed) -> Option<String>;
+
+    /// Forgets the key of an owner for ever, durable when this returns. None is as good as one.
+    async fn forget(&self, owner: OwnerId) -> Result<(), KeysError>;
 }

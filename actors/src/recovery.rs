@@ -31,6 +31,15 @@ pub(crate) async fn recover(shell: &Shell) -> Result<(), ReplayError> {
     }
 }
 
+/// Forgets the keys of erased owners once more: a crash may have come between the event and that.
+pub(crate) async fn forget_erased(shell: &Shell) {
+    for owner in shell.access.erased() {
+        if let Err(error) = shell.personal.forget(owner).await {
+            tracing::error!(%error, "an erased owner's names can still be read");
+        }
+    }
+}
+
 /// Events of other types are not decoded: they are most of a log.
 fn concerns_read_models(event_type: &str) -> bool {
     matches!(
@@ -46,6 +55,7 @@ fn concerns_read_models(event_type: &str) -> bool {
             | "owner.created"
             | "token.issued"
             | "token.revoked"
+            | "owner.erased"
     )
 }
 

@@ -16,7 +16,7 @@ use crate::engine::Settings;
 use crate::ids::Ids;
 use crate::journal::Journal;
 use crate::market::MarketMsg;
-use crate::ports::{Clock, PriceFeed, Venue, WebhookTransport};
+use crate::ports::{Clock, PersonalKeys, PriceFeed, Venue, WebhookTransport};
 use crate::root::Handles;
 use crate::tally::Tally;
 
@@ -29,6 +29,7 @@ pub(crate) struct Shell {
     pub(crate) feed: Option<Arc<dyn PriceFeed>>,
     pub(crate) venues: BTreeMap<String, Arc<dyn Venue>>,
     pub(crate) transport: Arc<dyn WebhookTransport>,
+    pub(crate) personal: Arc<dyn PersonalKeys>,
     pub(crate) settings: Settings,
     pub(crate) tally: Tally,
     pub(crate) directory: Directory,

@@ -28,12 +28,12 @@ use evenkeel_events::{EventLog, MemoryLog};
 use evenkeel_snapshots::{MemorySnapshots, SnapshotStore};
 use tokio::sync::watch;
 
-use crate::Engine;
 use crate::engine::{Caller, IndexView, Ports, Settings};
 use crate::ports::{
     Balances, Clock, Entropy, FeedError, Fetched, PriceFeed, UrlRefused, Venue, VenueAccount,
     VenueError, VenueOrder, VenueReport, VenueTransfer, WebhookRequest, WebhookTransport,
 };
+use crate::{Engine, MemoryKeys};
 
 /// A clock that is moved by hand.
 #[derive(Debug)]
@@ -310,6 +310,7 @@ pub(crate) struct World {
     pub(crate) feed: Option<Arc<TestFeed>>,
     pub(crate) settings: Settings,
     pub(crate) entropy: Arc<Counter>,
+    pub(crate) keys: Arc<MemoryKeys>,
 }
 
 impl World {
@@ -326,6 +327,7 @@ impl World {
                 ..Settings::default()
             },
             entropy: Arc::default(),
+            keys: Arc::default(),
         }
     }
 
@@ -340,7 +342,7 @@ impl World {
             venues: BTreeMap::from([("paper".to_owned(), venue)]),
             transport: self.receiver.clone(),
         };
-        Engine::start(ports, self.settings.clone())
+        Engine::start_with_keys(ports, self.keys.clone(), self.settings.clone())
             .await
             .expect("the engine starts")
     }

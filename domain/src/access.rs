@@ -1,10 +1,17 @@
 //! Owners and their tokens. The log holds hashes of tokens, never tokens.
+//!
+//! Names are personal: [`decide`] gives them as they came, and who appends seals them first with
+//! the owner's key. An erased owner's key is forgotten, and with it what the names were.
+
+mod old;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::values::{OwnerId, Text, Timestamp, TokenId};
+use crate::values::{OwnerId, Personal, Text, Timestamp, TokenId};
+
+pub use old::{OwnerCreatedV1, TokenIssuedV1};
 
 /// Most tokens of one owner that are not revoked.
 pub const TOKENS_MAX: usize = 100;
@@ -44,28 +51,41 @@ pub enum AccessEvent {
     TokenIssued(TokenIssued),
     /// A token was revoked.
     TokenRevoked(TokenRevoked),
+    /// An owner was erased.
+    OwnerErased(OwnerErased),
 }
 
-/// `owner.created` v1.
+impl AccessEvent {
+    /// The personal text in the event, if there is one.
+    pub fn personal(&mut self) -> Option<&mut Personal> {
+        match self {
+            Self::OwnerCreated(created) => Some(&mut created.name),
+            Self::TokenIssued(issued) => Some(&mut issued.name),
+            Self::TokenRevoked(_) | Self::OwnerErased(_) => None,
+        }
+    }
+}
+
+/// `owner.created` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerCreated {
     /// The owner.
     pub owner: OwnerId,
     /// Its name.
-    pub name: Name,
+    pub name: Personal,
     /// When.
     pub at: Timestamp,
 }
 
-/// `token.issued` v1.
+/// `token.issued` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenIssued {
     /// The token's id.
     pub token_id: TokenId,
     /// What it is called.
-    pub name: Name,
+    pub name: Personal,
     /// SHA-256 of the token.
     pub hash: [u8; 32],
     /// What it may do.
@@ -84,11 +104,21 @@ pub struct TokenRevoked {
     pub at: Timestamp,
 }
 
+/// `owner.erased` v1. It revokes every token of the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerErased {
+    /// The owner.
+    pub owner: OwnerId,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A token that is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// What it is called.
-    pub name: Name,
+    pub name: Personal,
     /// SHA-256 of the token.
     pub hash: [u8; 32],
     /// What it may do.
@@ -102,12 +132,14 @@ pub struct Token {
 pub struct Owner {
     /// The owner.
     pub owner: OwnerId,
-    /// Its name.
-    pub name: Name,
+    /// Its name; none when it is erased.
+    pub name: Option<Personal>,
     /// Its tokens in force.
     pub tokens: BTreeMap<TokenId, Token>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was erased.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// What may be asked about an owner.
@@ -136,6 +168,8 @@ pub enum AccessCommand {
         /// The token's id.
         token_id: TokenId,
     },
+    /// Erase the owner: revoke its tokens, forget its names. Once more changes nothing.
+    EraseOwner,
 }
 
 /// Why a command was refused.
@@ -147,6 +181,9 @@ pub enum AccessRefusal {
     /// The id is taken.
     #[error("the owner exists already")]
     OwnerExists,
+    /// The owner is erased.
+    #[error("the owner is erased; make another one")]
+    OwnerErased,
     /// There is no such token.
     #[error("there is no such token")]
     TokenNotFound,
@@ -169,12 +206,17 @@ pub fn decide(
         (None, AccessCommand::CreateOwner { owner, name }) => {
             AccessEvent::OwnerCreated(OwnerCreated {
                 owner,
-                name,
+                name: Personal::Plain(name),
                 at: now,
             })
         }
-        (None, AccessCommand::IssueToken { .. } | AccessCommand::RevokeToken { .. }) => {
-            return Err(AccessRefusal::OwnerNotFound);
+        (None, _) => return Err(AccessRefusal::OwnerNotFound),
+        (Some(owner), AccessCommand::EraseOwner) => {
+            if owner.erased_at.is_some() {
+                return Ok(Vec::new());
+            }
+            let owner = owner.owner;
+            AccessEvent::OwnerErased(OwnerErased { owner, at: now })
         }
         (
             Some(owner),
@@ -185,16 +227,10 @@ pub fn decide(
                 scopes,
             },
         ) => {
-            let scopes: Vec<Scope> = BTreeSet::from_iter(scopes).into_iter().collect();
-            if scopes.is_empty() {
-                return Err(AccessRefusal::NoScopes);
-            }
-            if owner.tokens.len() >= TOKENS_MAX {
-                return Err(AccessRefusal::TooManyTokens);
-            }
+            let scopes = grantable(owner, scopes)?;
             AccessEvent::TokenIssued(TokenIssued {
                 token_id,
-                name,
+                name: Personal::Plain(name),
                 hash,
                 scopes,
                 at: now,
@@ -210,15 +246,31 @@ pub fn decide(
     Ok(vec![event])
 }
 
+/// The scopes of one more token, in their order, each once.
+fn grantable(owner: &Owner, scopes: Vec<Scope>) -> Result<Vec<Scope>, AccessRefusal> {
+    if owner.erased_at.is_some() {
+        return Err(AccessRefusal::OwnerErased);
+    }
+    let scopes: Vec<Scope> = BTreeSet::from_iter(scopes).into_iter().collect();
+    if scopes.is_empty() {
+        return Err(AccessRefusal::NoScopes);
+    }
+    if owner.tokens.len() >= TOKENS_MAX {
+        return Err(AccessRefusal::TooManyTokens);
+    }
+    Ok(scopes)
+}
+
 /// Adopts an event.
 pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
     match (owner, event) {
         (owner @ None, AccessEvent::OwnerCreated(e)) => {
             *owner = Some(Owner {
                 owner: e.owner,
-                name: e.name.clone(),
+                name: Some(e.name.clone()),
                 tokens: BTreeMap::new(),
                 created_at: e.at,
+                erased_at: None,
             });
         }
         (Some(owner), AccessEvent::TokenIssued(e)) => {
@@ -233,106 +285,20 @@ pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
         (Some(owner), AccessEvent::TokenRevoked(e)) => {
             owner.tokens.remove(&e.token_id);
         }
+        (Some(owner), AccessEvent::OwnerErased(e)) => {
+            owner.name = None;
+            owner.tokens.clear();
+            owner.erased_at = Some(e.at);
+        }
         (Some(_), AccessEvent::OwnerCreated(_))
-        | (None, AccessEvent::TokenIssued(_) | AccessEvent::TokenRevoked(_)) => {}
+        | (
+            None,
+            AccessEvent::TokenIssued(_)
+            | AccessEvent::TokenRevoked(_)
+            | AccessEvent::OwnerErased(_),
+        ) => {}
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "a test ends where its expectation does"
-    )]
-
-    use super::*;
-    use crate::testing::T0;
-
-    fn create() -> AccessCommand {
-        AccessCommand::CreateOwner {
-            owner: OwnerId::from_u128(1),
-            name: Name::required("Ada").unwrap(),
-        }
-    }
-
-    fn issue(token: u128, scopes: &[Scope]) -> AccessCommand {
-        AccessCommand::IssueToken {
-            token_id: TokenId::from_u128(token),
-            name: Name::required("laptop").unwrap(),
-            hash: [7; 32],
-            scopes: scopes.to_vec(),
-        }
-    }
-
-    fn revoke(token: u128) -> AccessCommand {
-        let token_id = TokenId::from_u128(token);
-        AccessCommand::RevokeToken { token_id }
-    }
-
-    #[track_caller]
-    fn when(owner: &mut Option<Owner>, command: AccessCommand) {
-        for event in decide(owner.as_ref(), command, T0).unwrap() {
-            apply(owner, &event);
-        }
-    }
-
-    fn given() -> Option<Owner> {
-        let mut owner = None;
-        when(&mut owner, create());
-        owner
-    }
-
-    #[test]
-    fn a_token_is_in_force_until_it_is_revoked() {
-        let mut owner = given();
-        when(
-            &mut owner,
-            issue(1, &[Scope::Trade, Scope::Read, Scope::Trade]),
-        );
-        let tokens = &owner.as_ref().unwrap().tokens;
-        let token = tokens.get(&TokenId::from_u128(1)).unwrap();
-        assert_eq!(token.scopes, [Scope::Read, Scope::Trade]);
-        when(&mut owner, revoke(1));
-        assert!(owner.unwrap().tokens.is_empty());
-    }
-
-    #[test]
-    fn refusals_name_what_is_wrong() {
-        let owner = given();
-        for (owner, command, refusal) in [
-            (owner.as_ref(), create(), AccessRefusal::OwnerExists),
-            (None, issue(1, &[Scope::Read]), AccessRefusal::OwnerNotFound),
-            (None, revoke(1), AccessRefusal::OwnerNotFound),
-            (owner.as_ref(), issue(1, &[]), AccessRefusal::NoScopes),
-            (owner.as_ref(), revoke(1), AccessRefusal::TokenNotFound),
-        ] {
-            assert_eq!(decide(owner, command, T0), Err(refusal));
-        }
-    }
-
-    #[test]
-    fn tokens_are_bounded_and_a_revoked_one_makes_room() {
-        let mut owner = given();
-        for token in 0..TOKENS_MAX {
-            when(&mut owner, issue(token as u128, &[Scope::Read]));
-        }
-        let more = issue(1_000, &[Scope::Read]);
-        let refused = decide(owner.as_ref(), more.clone(), T0);
-        assert_eq!(refused, Err(AccessRefusal::TooManyTokens));
-        when(&mut owner, revoke(0));
-        when(&mut owner, more);
-    }
-
-    #[test]
-    fn a_token_of_nobody_changes_nothing() {
-        let mut owner = None;
-        let token_id = TokenId::from_u128(1);
-        apply(
-            &mut owner,
-            &AccessEvent::TokenRevoked(TokenRevoked { token_id, at: T0 }),
-        );
-        assert_eq!(owner, None);
-    }
-}
+mod tests;

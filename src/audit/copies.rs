@@ -11,6 +11,7 @@ use evenkeel_events::{Head, Position, UpkeepError, backup};
 
 use super::AuditError;
 use crate::engine::DataDirectory;
+use crate::personal::copy_keys;
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct Copied {
 }
 
 /// Copies what cannot be made anew from one data directory to a new or empty one: the event log,
-/// the paper venue's books, the key of webhook secrets, the admin token. A server may have the
-/// source open. Every frame is verified on the way.
+/// the paper venue's books, the key of webhook secrets, the keys of owners' names, the admin token.
+/// A server may have the source open. Every frame is verified on the way.
 pub fn copy_data(
     from: &DataDirectory,
     to: &DataDirectory,
@@ -35,6 +36,7 @@ pub fn copy_data(
         // It was empty before: what is there now is an unfinished copy.
         let _ = fs::remove_dir_all(to.log());
         let _ = fs::remove_dir_all(to.paper());
+        let _ = fs::remove_dir_all(to.owner_keys());
     }
     copied
 }
@@ -54,8 +56,11 @@ fn copy_logs(
     Ok(Copied { log, paper })
 }
 
-/// Copies the key of webhook secrets and the admin token, with their modes.
+/// Copies the key of webhook secrets, the keys of owners' names and the admin token, with their
+/// modes. After the log: a key is there before the first event that needs it.
 pub(super) fn copy_secrets(from: &DataDirectory, to: &DataDirectory) -> Result<(), AuditError> {
+    let (source, target) = (from.owner_keys(), to.owner_keys());
+    copy_keys(&source, &target).map_err(|error| AuditError::io(&target, error))?;
     for (source, target) in [
         (from.webhook_key(), to.webhook_key()),
         (from.admin_token(), to.admin_token()),

@@ -91,7 +91,8 @@ fn state(kind: &'static str, id: String, stream: String, value: Value) -> State 
     }
 }
 
-/// An owner without the hashes of its tokens: nobody needs them to read.
+/// An owner without the hashes of its tokens: nobody needs them to read. Names stay sealed: the
+/// audit has no keys.
 fn owner_json(owner: &Owner) -> Value {
     let tokens: Map<String, Value> = owner
         .tokens
@@ -105,12 +106,16 @@ fn owner_json(owner: &Owner) -> Value {
             (id.to_string(), value)
         })
         .collect();
-    json!({
+    let mut value = json!({
         "owner": owner.owner,
         "name": owner.name,
         "tokens": tokens,
         "createdAt": owner.created_at,
-    })
+    });
+    if let Some(erased_at) = owner.erased_at {
+        value["erasedAt"] = json!(erased_at);
+    }
+    value
 }
 
 fn job_json(job: &Job) -> Value {

@@ -113,10 +113,10 @@ pub(super) async fn book(engine: &Engine, receiver: &Receiver) -> Result<Booked,
 }
 
 async fn owner(engine: &Engine, sample: &Sample) -> Result<Caller, DemoError> {
-    let known = engine
-        .owners()
+    let owners = engine.owners(None, usize::MAX).await;
+    let known = owners
         .into_iter()
-        .find(|owner| owner.name.as_str() == sample.owner);
+        .find(|owner| owner.name.as_deref() == Some(sample.owner));
     let owner = if let Some(owner) = known {
         owner.owner
     } else {

@@ -68,6 +68,8 @@ codes! {
     PriceUnavailable = "price_unavailable", CONFLICT, "An asset has no usable price";
     NotPushFeed = "not_push_feed", CONFLICT, "Prices are not pushed here";
     DeliveryNotOpen = "delivery_not_open", CONFLICT, "The delivery is not open";
+    OwnerInUse = "owner_in_use", CONFLICT, "The owner cannot be erased yet";
+    OwnerErased = "owner_erased", CONFLICT, "The owner is erased";
     LimitReached = "limit_reached", CONFLICT, "A limit on how many is reached";
     ConcurrentUpdate = "concurrent_update", CONFLICT, "It was changed at the same time";
     IdempotencyKeyRunning = "idempotency_key_running", CONFLICT, "The first request with this key still runs";

@@ -34,7 +34,10 @@ impl From<EngineError> for Problem {
             EngineError::Unavailable(_) => Self::new(Code::Unavailable, detail),
             EngineError::Stopping => Self::new(Code::Stopping, detail),
             EngineError::Log(_) => hidden(Code::LogFailed, &detail),
-            EngineError::Setting { .. } => hidden(Code::Internal, &detail),
+            EngineError::OwnerInUse { .. } | EngineError::LastAdmin => {
+                Self::new(Code::OwnerInUse, detail)
+            }
+            EngineError::Keys(_) | EngineError::Setting { .. } => hidden(Code::Internal, &detail),
         }
     }
 }
@@ -176,6 +179,7 @@ impl From<AccessRefusal> for Problem {
                 Self::new(Code::NotFound, detail)
             }
             AccessRefusal::OwnerExists => Self::new(Code::Exists, detail),
+            AccessRefusal::OwnerErased => Self::new(Code::OwnerErased, detail),
             AccessRefusal::NoScopes => Self::field(Code::ValidationFailed, "scopes", detail),
             AccessRefusal::TooManyTokens => Self::new(Code::LimitReached, detail),
         }

@@ -15,6 +15,7 @@ mod api;
 mod contract;
 mod demo;
 mod engine;
+mod erasure;
 mod flow;
 mod home;
 mod inbox;

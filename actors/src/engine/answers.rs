@@ -50,6 +50,34 @@ impl Caller {
     }
 }
 
+/// An owner as it is shown: what is personal is readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerView {
+    /// The owner.
+    pub owner: OwnerId,
+    /// Its name; none when it is erased, or its key is not there.
+    pub name: Option<String>,
+    /// How many tokens are in force.
+    pub tokens: usize,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was erased.
+    pub erased_at: Option<Timestamp>,
+}
+
+/// A token as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenView {
+    /// Its id.
+    pub token_id: TokenId,
+    /// What it is called; none when the owner's key is not there.
+    pub name: Option<String>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+}
+
 /// An index and the version of its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexView {

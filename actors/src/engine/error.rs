@@ -7,7 +7,7 @@ use evenkeel_domain::job::JobRefusal;
 use evenkeel_domain::values::Asset;
 use evenkeel_domain::webhook::WebhookRefusal;
 
-use crate::ports::UrlRefused;
+use crate::ports::{KeysError, UrlRefused};
 
 /// Why the engine did not do what it was asked. Nothing happened unless a variant says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,21 @@ pub enum EngineError {
     /// A rule of owners and tokens.
     #[error(transparent)]
     Access(#[from] AccessRefusal),
+    /// An owner that cannot be erased yet.
+    #[error("the owner still has {indexes} indexes and {webhooks} webhooks; delete them first")]
+    OwnerInUse {
+        /// Indexes that are not deleted.
+        indexes: usize,
+        /// Webhooks.
+        webhooks: usize,
+    },
+    /// An owner without whom nobody could administer.
+    #[error("the owner has the only admin tokens; issue one to another owner first")]
+    LastAdmin,
+    /// A key of personal fields. An erasure stands in the log all the same: asking once more, or
+    /// the next start, forgets the key.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// No venue has this account.
     #[error("there is no account {found:?}; known are: {known}")]
     UnknownAccount {

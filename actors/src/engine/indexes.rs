@@ -34,6 +34,7 @@ impl Engine {
     ) -> Result<IndexView, EngineError> {
         let _place = self.admit()?;
         let definition = self.accepted(definition)?;
+        self.not_erased(caller)?;
         let max = self.shell().settings.indexes_per_owner_max;
         if self.shell().directory.owned_by(caller.owner) >= max {
             return Err(EngineError::TooMany {

@@ -12,7 +12,7 @@ mod webhooks;
 
 pub use answers::{
     Caller, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter, IndexPage, IndexView,
-    LoggedEvent, PricesView, RebalanceAnswer, RunView, WebhookView,
+    LoggedEvent, OwnerView, PricesView, RebalanceAnswer, RunView, TokenView, WebhookView,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

@@ -1,10 +1,11 @@
 //! Owners and tokens.
 
-use evenkeel_domain::access::{AccessCommand, Name, Owner, Scope};
-use evenkeel_domain::values::{OwnerId, TokenId};
+use evenkeel_domain::access::{AccessCommand, AccessRefusal, Name, Owner, Scope};
+use evenkeel_domain::values::{OwnerId, Personal, TokenId};
 
-use super::{Caller, Engine, EngineError};
+use super::{Caller, Engine, EngineError, OwnerView, TokenView};
 use crate::journal::Origin;
+use crate::ports::PersonalField;
 
 impl Engine {
     /// Who a token belongs to, by the SHA-256 of the token. The request gets a new id.
@@ -19,8 +20,8 @@ impl Engine {
     }
 
     /// Makes the first owner with an admin token; none if there is an owner already.
-    pub async fn bootstrap(&self, token_hash: [u8; 32]) -> Result<Option<Owner>, EngineError> {
-        if !self.owners().is_empty() {
+    pub async fn bootstrap(&self, token_hash: [u8; 32]) -> Result<Option<OwnerId>, EngineError> {
+        if self.has_owners() {
             return Ok(None);
         }
         let shell = self.shell();
@@ -46,29 +47,98 @@ impl Engine {
             .access
             .execute(shell, owner, commands, &origin)
             .await
-            .map(Some)
+            .map(|owner| Some(owner.owner))
     }
 
     /// Makes an owner.
-    pub async fn create_owner(&self, caller: &Caller, name: Name) -> Result<Owner, EngineError> {
+    pub async fn create_owner(
+        &self,
+        caller: &Caller,
+        name: Name,
+    ) -> Result<OwnerView, EngineError> {
         let _place = self.admit()?;
         let shell = self.shell();
         let owner = OwnerId::from_u128(shell.ids.next());
         let origin = caller.origin(Some(owner));
-        shell
-            .access
-            .execute(
-                shell,
-                owner,
-                vec![AccessCommand::CreateOwner { owner, name }],
-                &origin,
-            )
-            .await
+        let command = vec![AccessCommand::CreateOwner { owner, name }];
+        let made = shell.access.execute(shell, owner, command, &origin).await?;
+        Ok(self.owner_view(made).await)
     }
 
-    /// All owners.
-    pub fn owners(&self) -> Vec<Owner> {
-        self.shell().access.owners()
+    /// Erases an owner that has no indexes and no webhooks: its tokens are revoked, and nobody can
+    /// read its name and theirs any more. Once more changes nothing.
+    pub async fn erase_owner(&self, caller: &Caller, owner: OwnerId) -> Result<(), EngineError> {
+        let _place = self.admit()?;
+        let (shell, origin) = (self.shell(), caller.origin(Some(owner)));
+        shell.access.erase(shell, owner, &origin).await
+    }
+
+    /// Whether there is an owner, erased or not.
+    pub fn has_owners(&self) -> bool {
+        !self.shell().access.is_empty()
+    }
+
+    /// Owners with an id after this one, erased ones too, at most so many.
+    pub async fn owners(&self, after: Option<OwnerId>, limit: usize) -> Vec<OwnerView> {
+        let mut views = Vec::new();
+        for owner in self.shell().access.owners(after, limit) {
+            views.push(self.owner_view(owner).await);
+        }
+        views
+    }
+
+    /// The tokens of an owner that are in force; none when there is no such owner.
+    pub async fn tokens(&self, owner: OwnerId) -> Option<Vec<TokenView>> {
+        let owner = self.shell().access.owner(owner)?;
+        let mut views = Vec::new();
+        for (token_id, token) in owner.tokens {
+            let field = PersonalField::TokenName;
+            views.push(TokenView {
+                token_id,
+                name: self.opened(owner.owner, field, &token.name).await,
+                scopes: token.scopes,
+                issued_at: token.issued_at,
+            });
+        }
+        Some(views)
+    }
+
+    async fn owner_view(&self, owner: Owner) -> OwnerView {
+        let name = match &owner.name {
+            Some(name) => {
+                self.opened(owner.owner, PersonalField::OwnerName, name)
+                    .await
+            }
+            None => None,
+        };
+        OwnerView {
+            owner: owner.owner,
+            name,
+            tokens: owner.tokens.len(),
+            created_at: owner.created_at,
+            erased_at: owner.erased_at,
+        }
+    }
+
+    /// A personal text, to be read.
+    async fn opened(
+        &self,
+        owner: OwnerId,
+        field: PersonalField,
+        text: &Personal,
+    ) -> Option<String> {
+        match text {
+            Personal::Plain(name) => Some(name.as_str().to_owned()),
+            Personal::Sealed(sealed) => self.shell().personal.open(owner, field, sealed).await,
+        }
+    }
+
+    /// An erased owner gets nothing new, also from a request that began before.
+    pub(super) fn not_erased(&self, caller: &Caller) -> Result<(), EngineError> {
+        if self.shell().access.is_erased(caller.owner) {
+            return Err(AccessRefusal::OwnerErased.into());
+        }
+        Ok(())
     }
 
     /// Issues a token to an owner.

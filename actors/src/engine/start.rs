@@ -21,6 +21,8 @@ use crate::ids::Ids;
 use crate::index::{IndexActor, IndexArguments, IndexMsg, SNAPSHOT_SCHEMA};
 use crate::indexes::{IndexesMsg, Registry};
 use crate::journal::Journal;
+use crate::personal::MemoryKeys;
+use crate::ports::PersonalKeys;
 use crate::recovery;
 use crate::root::{Handles, Root, RootArguments};
 use crate::scheduler::SchedulerMsg;
@@ -35,13 +37,24 @@ use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 const FOLLOW_UPS_MAX: usize = 256;
 
 impl Engine {
-    /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.
+    /// As [`Engine::start_with_keys`] with keys in memory: for a log that lives no longer.
     pub async fn start(ports: Ports, settings: Settings) -> Result<Self, EngineError> {
-        let shell = Arc::new(shell(ports, settings));
+        Self::start_with_keys(ports, Arc::<MemoryKeys>::default(), settings).await
+    }
+
+    /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.
+    /// The keys must live as long as the log.
+    pub async fn start_with_keys(
+        ports: Ports,
+        keys: Arc<dyn PersonalKeys>,
+        settings: Settings,
+    ) -> Result<Self, EngineError> {
+        let shell = Arc::new(shell(ports, keys, settings));
         check_schedule(&shell)?;
         recovery::recover(&shell)
             .await
             .map_err(|error| EngineError::Log(error.to_string()))?;
+        recovery::forget_erased(&shell).await;
         let (registry, webhook_registry) = (
             Arc::<Registry>::default(),
             Arc::<WebhookRegistry>::default(),
@@ -105,7 +118,8 @@ impl Engine {
         settings: Settings,
         id: IndexId,
     ) -> Result<IndexView, EngineError> {
-        let shell = Arc::new(shell(ports, settings));
+        let keys = Arc::new(MemoryKeys::default());
+        let shell = Arc::new(shell(ports, keys, settings));
         let stream = streams::index(id);
         let loaded = shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA).await;
         let arguments = IndexArguments { id, shell, loaded };
@@ -126,7 +140,7 @@ impl Engine {
     }
 }
 
-fn shell(ports: Ports, settings: Settings) -> Shell {
+fn shell(ports: Ports, personal: Arc<dyn PersonalKeys>, settings: Settings) -> Shell {
     let Ports {
         log,
         snapshots,
@@ -144,6 +158,7 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
         feed,
         venues,
         transport,
+        personal,
         settings,
         tally: Tally::default(),
         directory: Directory::default(),

@@ -27,15 +27,9 @@ impl Engine {
     ) -> Result<WebhookView, EngineError> {
         let _place = self.admit()?;
         let shell = self.shell();
+        self.not_erased(caller)?;
         let max = shell.settings.webhooks_per_owner_max;
-        if shell
-            .webhooks
-            .read()
-            .values()
-            .filter(|owner| **owner == caller.owner)
-            .count()
-            >= max
-        {
+        if shell.webhooks.owned_by(caller.owner) >= max {
             return Err(EngineError::TooMany {
                 what: "webhooks per owner",
                 max,

@@ -9,4 +9,5 @@
 mod crashes;
 mod cycles;
 mod deliveries;
+mod erasure;
 mod stored_bytes;

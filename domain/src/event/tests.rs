@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::access::{OwnerCreated, Scope, TokenIssued, TokenRevoked};
+use crate::access::{OwnerCreated, OwnerErased, Scope, TokenIssued, TokenRevoked};
 use crate::index::{
     CheckRecovered, CheckSkipped, Deposited, Funds, Index, IndexCommand, SkipReason, Tag,
     TransferSettled,
@@ -23,7 +23,8 @@ use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
 use crate::rebalance::{OrderOutcome, Reason, RebalanceStuck, TradeFailed, Trigger};
 use crate::testing::*;
 use crate::values::{
-    OwnerId, Quantity, RebalanceId, RunId, Span, Text, TokenId, TransferId, WebhookId,
+    OwnerId, Personal, Quantity, RebalanceId, RunId, Sealed, Span, Text, TokenId, TransferId,
+    WebhookId,
 };
 use crate::webhook::{
     AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, SecretRotated, Target, Webhook,
@@ -106,6 +107,7 @@ fn stored(event: &Event, json: bool) {
             AccessEvent::OwnerCreated,
             AccessEvent::TokenIssued,
             AccessEvent::TokenRevoked,
+            AccessEvent::OwnerErased,
         ),
     }
 }
@@ -206,18 +208,22 @@ fn access_events() -> Vec<AccessEvent> {
     vec![
         AccessEvent::OwnerCreated(OwnerCreated {
             owner: OwnerId::from_u128(1),
-            name: Text::required("Ada").unwrap(),
+            name: Personal::Plain(Text::required("Ada").unwrap()),
             at: T0,
         }),
         AccessEvent::TokenIssued(TokenIssued {
             token_id: TokenId::from_u128(1),
-            name: Text::required("laptop").unwrap(),
+            name: Personal::Sealed(Sealed::new(vec![0, 7, 255]).unwrap()),
             hash: [255; 32],
             scopes: vec![Scope::Admin, Scope::Read],
             at: T0,
         }),
         AccessEvent::TokenRevoked(TokenRevoked {
             token_id: TokenId::from_u128(1),
+            at: T0,
+        }),
+        AccessEvent::OwnerErased(OwnerErased {
+            owner: OwnerId::from_u128(1),
             at: T0,
         }),
     ]
@@ -306,7 +312,7 @@ fn every_event_is_read_back() {
     }
     assert_eq!(
         seen.len(),
-        12 + 7 + 2 + 2 + 10 + 3 - MISSING_FROM_A_LIFE,
+        12 + 7 + 2 + 2 + 10 + 4 - MISSING_FROM_A_LIFE,
         "{seen:?}"
     );
 }

@@ -3,6 +3,7 @@
 mod asset;
 mod decimal;
 mod id;
+mod personal;
 mod span;
 mod text;
 mod timestamp;
@@ -12,6 +13,7 @@ pub use decimal::{Amount, ArithmeticError, DecimalError, Percent, Price, Quantit
 pub use id::{
     EventKey, IdError, IndexId, OwnerId, RebalanceId, RunId, TokenId, TransferId, WebhookId,
 };
+pub use personal::{Personal, SEALED_MAX_BYTES, Sealed, SealedError};
 pub use span::{Span, SpanError};
 pub use text::{Text, TextError};
 pub use timestamp::{Timestamp, TimestampError};

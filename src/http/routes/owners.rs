@@ -1,7 +1,8 @@
 //! `/api/owners`: owners and their tokens, for admins.
 
-use evenkeel_domain::access::{Name, Owner, Scope};
-use evenkeel_domain::values::{OwnerId, TokenId};
+use evenkeel_actors::engine::{OwnerView, TokenView};
+use evenkeel_domain::access::{Name, Scope};
+use evenkeel_domain::values::OwnerId;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,21 +16,23 @@ use crate::http::token::new_token;
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
     let (owners, tokens) = ("/api/owners", "/api/owners/{owner}/tokens");
-    let token = "/api/owners/{owner}/tokens/{id}";
+    let (owner, token) = ("/api/owners/{owner}", "/api/owners/{owner}/tokens/{id}");
     vec![
         Row::needs(Scope::Admin, Method::GET, owners, list),
         Row::needs(Scope::Admin, Method::POST, owners, create),
+        Row::needs(Scope::Admin, Method::DELETE, owner, erase),
         Row::needs(Scope::Admin, Method::GET, tokens, list_tokens),
         Row::needs(Scope::Admin, Method::POST, tokens, issue),
         Row::needs(Scope::Admin, Method::DELETE, token, revoke),
     ]
 }
 
-fn body(owner: &Owner) -> Value {
+fn body(owner: &OwnerView) -> Value {
     json!({
         "owner": owner.owner,
         "name": owner.name,
-        "tokens": owner.tokens.len(),
+        "tokens": owner.tokens,
+        "erased": owner.erased_at.is_some(),
         "createdAt": owner.created_at,
     })
 }
@@ -41,9 +44,7 @@ fn owner_of(call: &Call) -> Result<OwnerId, Problem> {
 async fn list(api: Api, mut call: Call) -> Answer {
     let (after, limit) = call.query.page::<OwnerId>()?;
     call.query.finish()?;
-    let mut owners = api.engine.owners();
-    owners.sort_by_key(|owner| owner.owner);
-    owners.retain(|owner| after.is_none_or(|after| owner.owner > after));
+    let owners = api.engine.owners(after, limit + 1).await;
     let next = owners.get(limit).and_then(|_| owners.get(limit - 1));
     reply::ok(&Page {
         next: next.map(|owner| owner.owner.to_string()),
@@ -64,18 +65,27 @@ async fn create(api: Api, call: Call) -> Answer {
 async fn list_tokens(api: Api, call: Call) -> Answer {
     let id = owner_of(&call)?;
     call.query.finish()?;
-    let owners = api.engine.owners();
-    let owner = owners.iter().find(|owner| owner.owner == id);
-    let owner = owner.ok_or_else(|| Problem::not_found("owner"))?;
-    let token = |(id, token): (&TokenId, &evenkeel_domain::access::Token)| {
+    let tokens = api.engine.tokens(id).await;
+    let tokens = tokens.ok_or_else(|| Problem::not_found("owner"))?;
+    let token = |token: &TokenView| {
         json!({
-            "tokenId": id, "name": token.name, "scopes": token.scopes, "issuedAt": token.issued_at,
+            "tokenId": token.token_id,
+            "name": token.name,
+            "scopes": token.scopes,
+            "issuedAt": token.issued_at,
         })
     };
     reply::ok(&Page {
-        items: owner.tokens.iter().map(token).collect(),
+        items: tokens.iter().map(token).collect(),
         next: None,
     })
+}
+
+/// For ever: the owner's names cannot be read again. Its entry stays, since the log names it.
+async fn erase(api: Api, call: Call) -> Answer {
+    let owner = owner_of(&call)?;
+    api.engine.erase_owner(&call.caller, owner).await?;
+    Ok(reply::no_content())
 }
 
 async fn issue(api: Api, call: Call) -> Answer {
