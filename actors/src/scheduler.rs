@@ -245,17 +245,12 @@ impl SchedulerState {
     /// shows once more count again: else nothing would run until it shows what it showed.
     fn is_due(&mut self, now: Timestamp) -> bool {
         let Some(job) = &self.job else { return false };
-        let ran_at = job.last_run.as_ref().map(|run| run.started_at);
-        let covered = ran_at.map_or(job.scheduled_at, |ran_at| ran_at.max(job.scheduled_at));
+        let covered = job.covered();
         if covered.since(now) <= AHEAD_MAX {
             self.set_back = None;
             return job.missed(now);
         }
-        let since = *self.set_back.get_or_insert(now);
-        let schedule = self.schedule.as_ref().filter(|_| job.enabled);
-        schedule
-            .and_then(|schedule| schedule.next_after(since))
-            .is_some_and(|due| due <= now)
+        job.is_due(*self.set_back.get_or_insert(now), now)
     }
 
     /// Merges a time that comes while a run is going into that run.

@@ -214,10 +214,19 @@ impl Job {
             && self.enabled == scheduled.enabled
     }
 
+    /// Up to here the times of the schedule are covered: by the last run, or by the last change.
+    pub fn covered(&self) -> Timestamp {
+        let ran_at = self.last_run.as_ref().map(|run| run.started_at);
+        self.scheduled_at.max(ran_at.unwrap_or(self.scheduled_at))
+    }
+
     /// Whether a time came after the last run (or the last change) and up to `now`.
     pub fn missed(&self, now: Timestamp) -> bool {
-        let ran_at = self.last_run.as_ref().map(|run| run.started_at);
-        let since = self.scheduled_at.max(ran_at.unwrap_or(self.scheduled_at));
+        self.is_due(self.covered(), now)
+    }
+
+    /// Whether a time came after `since` and up to `now`.
+    pub fn is_due(&self, since: Timestamp, now: Timestamp) -> bool {
         let (pattern, timezone) = (self.schedule.as_str(), self.timezone.as_str());
         // Searched from `since`, a schedule that has come once and never will again still counts.
         self.enabled
@@ -312,8 +321,10 @@ mod tests {
         job.last_run = Some(run(minute(47)));
         assert!(!job.missed(minute(106)));
         assert!(job.missed(minute(107)));
-        // The clock went back.
+        // The clock went back: nothing was missed, and its times are due anew.
         assert!(!job.missed(Timestamp::EPOCH));
+        assert!(!job.is_due(minute(46), minute(46)));
+        assert!(job.is_due(minute(46), minute(47)));
         job.enabled = false;
         assert!(!job.missed(hours(100)));
     }
