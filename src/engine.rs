@@ -225,7 +225,7 @@ impl Builder {
         let snapshots = self.open_snapshots()?;
         let paper_log = self.open_paper(&clock).await?;
         let transport = self.open_transport(&*entropy)?;
-        let keys = self.open_keys(&entropy);
+        let personal = self.open_keys(&entropy);
         let ports = Ports {
             log: Arc::clone(&log),
             snapshots: Arc::clone(&snapshots),
@@ -234,8 +234,9 @@ impl Builder {
             feed: self.feed,
             venues: self.venues,
             transport,
+            personal,
         };
-        let actors = evenkeel_actors::Engine::start_with_keys(ports, keys, self.settings).await?;
+        let actors = evenkeel_actors::Engine::start(ports, self.settings).await?;
         Ok(Engine {
             actors,
             log,

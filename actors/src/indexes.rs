@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use evenkeel_domain::index::Status;
 use evenkeel_domain::values::IndexId;
-use evenkeel_snapshots::Snapshot;
 use futures_util::{StreamExt, stream};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
@@ -156,25 +155,25 @@ impl Actor for Indexes {
 
 type Spawned = Result<(ActorRef<IndexMsg>, tokio::task::JoinHandle<()>), ractor::SpawnErr>;
 
-async fn start(
-    shell: Arc<Shell>,
-    id: IndexId,
-    loaded: Option<Snapshot>,
-    supervisor: ActorRef<IndexesMsg>,
-) -> (IndexId, Spawned) {
-    let arguments = IndexArguments { id, shell, loaded };
+async fn start(arguments: IndexArguments, supervisor: ActorRef<IndexesMsg>) -> (IndexId, Spawned) {
+    let id = arguments.id;
     (
         id,
         IndexActor::spawn_linked(None, IndexActor, arguments, supervisor.get_cell()).await,
     )
 }
 
-/// Indexes with their snapshots.
-async fn load(shell: Arc<Shell>, ids: Vec<IndexId>) -> Vec<(IndexId, Option<Snapshot>)> {
+/// What several indexes start with.
+async fn load_all(shell: Arc<Shell>, ids: Vec<IndexId>) -> Vec<IndexArguments> {
     let names = ids.iter().map(|id| streams::index(*id).to_string());
     let loaded = shell.snapshots.load_all(names.collect(), SNAPSHOT_SCHEMA);
-    let loaded = loaded.await;
-    ids.into_iter().zip(loaded).collect()
+    let loaded = ids.into_iter().zip(loaded.await);
+    let arguments = |(id, loaded)| IndexArguments {
+        id,
+        shell: Arc::clone(&shell),
+        loaded,
+    };
+    loaded.map(arguments).collect()
 }
 
 impl IndexesState {
@@ -189,11 +188,13 @@ impl IndexesState {
         };
         let shell = Arc::clone(&self.shell);
         let chunks: Vec<Vec<IndexId>> = live.chunks(LOAD_AT_ONCE).map(<[_]>::to_vec).collect();
-        let loads = chunks.into_iter().map(|ids| load(Arc::clone(&shell), ids));
+        let loads = chunks
+            .into_iter()
+            .map(|ids| load_all(Arc::clone(&shell), ids));
         let mut starting = stream::iter(loads)
             .buffered(2)
             .flat_map(stream::iter)
-            .map(|(id, loaded)| start(Arc::clone(&shell), id, loaded, myself.clone()))
+            .map(|arguments| start(arguments, myself.clone()))
             .buffer_unordered(REHYDRATE_AT_ONCE);
         while let Some((id, spawned)) = starting.next().await {
             self.adopt(myself, id, spawned);
@@ -201,10 +202,8 @@ impl IndexesState {
     }
 
     async fn spawn(&mut self, myself: &ActorRef<IndexesMsg>, id: IndexId) -> bool {
-        let stream = streams::index(id);
-        let loaded = self.shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA);
-        let loaded = loaded.await;
-        let (id, spawned) = start(Arc::clone(&self.shell), id, loaded, myself.clone()).await;
+        let arguments = IndexArguments::load(id, Arc::clone(&self.shell)).await;
+        let (id, spawned) = start(arguments, myself.clone()).await;
         self.adopt(myself, id, spawned)
     }
 

@@ -341,8 +341,9 @@ impl World {
             feed: self.feed.clone().map(|feed| feed as Arc<dyn PriceFeed>),
             venues: BTreeMap::from([("paper".to_owned(), venue)]),
             transport: self.receiver.clone(),
+            personal: self.keys.clone(),
         };
-        Engine::start_with_keys(ports, self.keys.clone(), self.settings.clone())
+        Engine::start(ports, self.settings.clone())
             .await
             .expect("the engine starts")
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use evenkeel_actors::MemoryKeys;
 use evenkeel_actors::catalogue;
 use evenkeel_actors::engine::{Caller, Ports};
 use evenkeel_actors::ports::{
@@ -225,6 +226,7 @@ pub fn ports(log: Arc<dyn EventLog>, snapshots: Arc<dyn SnapshotStore>) -> Ports
         feed: None,
         venues: BTreeMap::from([("paper".to_owned(), venue)]),
         transport: Arc::new(Nobody),
+        personal: Arc::<MemoryKeys>::default(),
     }
 }
 

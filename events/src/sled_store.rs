@@ -50,7 +50,6 @@ use crate::envelope::{Recorded, StreamId};
 use crate::log::{
     AppendError, Appended, Direction, EventLog, Head, Position, ReadError, StreamAppend, Version,
 };
-use disk::Disk;
 use reader::Shared;
 use writer::Job;
 
@@ -91,7 +90,7 @@ impl SledLog {
     /// Gives back the memory that reading and writing took. A second after the last append it
     /// happens by itself.
     pub fn rest(&self) -> Result<(), ReadError> {
-        let rested = self.shared.disk().as_ref().map_or(Ok(()), Disk::rest);
+        let rested = self.shared.rest();
         rested.map_err(|error| ReadError::Store(error.to_string()))
     }
 

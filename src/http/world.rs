@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use super::token::token_hash;
 use async_trait::async_trait;
-use evenkeel_actors::Engine;
 use evenkeel_actors::engine::{Ports, Settings};
 use evenkeel_actors::ports::{
     Balances, Clock, Entropy, UrlRefused, Venue, VenueAccount, VenueError, VenueOrder, VenueReport,
     VenueTransfer, WebhookRequest, WebhookTransport,
 };
+use evenkeel_actors::{Engine, MemoryKeys};
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::Fill;
 use evenkeel_domain::values::{Amount, Asset, Percent, Timestamp, WebhookId};
@@ -126,6 +126,7 @@ pub async fn api() -> Api {
         feed: None,
         venues: BTreeMap::from([("paper".to_owned(), venue)]),
         transport: Arc::new(World),
+        personal: Arc::<MemoryKeys>::default(),
     };
     let settings = Settings {
         drift_enabled: Some(false),

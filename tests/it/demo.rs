@@ -165,6 +165,11 @@ fn any_state_of_the_past_is_rebuilt_by_position_and_by_time() {
     let now = home.run(&["log", "replay", "--json"]).json();
     assert_eq!(now, at(&events.len().to_string()));
     assert_eq!(now["position"], events.len());
+    for index in now["indexes"].as_array().unwrap() {
+        let named_otherwise = |name: &&String| name.contains('_');
+        let wrong = index.as_object().unwrap().keys().find(named_otherwise);
+        assert_eq!(wrong, None, "a name that the API does not use");
+    }
 }
 
 #[test]

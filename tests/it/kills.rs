@@ -122,9 +122,7 @@ fn by_id(indexes: &[Value]) -> BTreeMap<String, Position> {
         let holdings = lines
             .map(|line| (text(&line["asset"]).to_owned(), decimal(&line["quantity"])))
             .collect();
-        // The API names it in camelCase, the replayed state by its field.
-        let id = index.get("indexId").unwrap_or(&index["index_id"]);
-        let id = text(id).to_owned();
+        let id = text(&index["indexId"]).to_owned();
         (id, (decimal(&index["cash"]), holdings))
     };
     indexes.iter().map(position).collect()

@@ -9,7 +9,7 @@ use evenkeel_domain::values::{Percent, Span, TextError};
 use evenkeel_events::EventLog;
 use evenkeel_snapshots::{SnapshotPolicy, SnapshotStore};
 
-use crate::ports::{Clock, Entropy, PriceFeed, Venue, WebhookTransport};
+use crate::ports::{Clock, Entropy, PersonalKeys, PriceFeed, Venue, WebhookTransport};
 
 /// What the engine is built on.
 pub struct Ports {
@@ -27,6 +27,8 @@ pub struct Ports {
     pub venues: BTreeMap<String, Arc<dyn Venue>>,
     /// Webhooks.
     pub transport: Arc<dyn WebhookTransport>,
+    /// Keys of owners' personal fields; they must live as long as the log.
+    pub personal: Arc<dyn PersonalKeys>,
 }
 
 /// What the engine can be told.

@@ -18,17 +18,13 @@ use crate::directory::{Directory, Universe, WebhookBook};
 use crate::dispatcher::Routes;
 use crate::ids::Ids;
 #[cfg(any(test, feature = "faults"))]
-use crate::index::{IndexActor, IndexArguments, IndexMsg, SNAPSHOT_SCHEMA};
+use crate::index::{IndexActor, IndexArguments, IndexMsg};
 use crate::indexes::{IndexesMsg, Registry};
 use crate::journal::Journal;
-use crate::personal::MemoryKeys;
-use crate::ports::PersonalKeys;
 use crate::recovery;
 use crate::root::{Handles, Root, RootArguments};
 use crate::scheduler::SchedulerMsg;
 use crate::shell::Shell;
-#[cfg(any(test, feature = "faults"))]
-use crate::streams;
 use crate::tally::Tally;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
@@ -37,19 +33,9 @@ use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 const FOLLOW_UPS_MAX: usize = 256;
 
 impl Engine {
-    /// As [`Engine::start_with_keys`] with keys in memory: for a log that lives no longer.
-    pub async fn start(ports: Ports, settings: Settings) -> Result<Self, EngineError> {
-        Self::start_with_keys(ports, Arc::<MemoryKeys>::default(), settings).await
-    }
-
     /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.
-    /// The keys must live as long as the log.
-    pub async fn start_with_keys(
-        ports: Ports,
-        keys: Arc<dyn PersonalKeys>,
-        settings: Settings,
-    ) -> Result<Self, EngineError> {
-        let shell = Arc::new(shell(ports, keys, settings));
+    pub async fn start(ports: Ports, settings: Settings) -> Result<Self, EngineError> {
+        let shell = Arc::new(shell(ports, settings));
         check_schedule(&shell)?;
         recovery::recover(&shell)
             .await
@@ -118,11 +104,8 @@ impl Engine {
         settings: Settings,
         id: IndexId,
     ) -> Result<IndexView, EngineError> {
-        let keys = Arc::new(MemoryKeys::default());
-        let shell = Arc::new(shell(ports, keys, settings));
-        let stream = streams::index(id);
-        let loaded = shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA).await;
-        let arguments = IndexArguments { id, shell, loaded };
+        let shell = Arc::new(shell(ports, settings));
+        let arguments = IndexArguments::load(id, shell).await;
         let started = IndexActor::spawn(None, IndexActor, arguments).await;
         let (actor, _) = started.map_err(|error| EngineError::Log(error.to_string()))?;
         let (reply, answer) = oneshot::channel();
@@ -140,7 +123,7 @@ impl Engine {
     }
 }
 
-fn shell(ports: Ports, personal: Arc<dyn PersonalKeys>, settings: Settings) -> Shell {
+fn shell(ports: Ports, settings: Settings) -> Shell {
     let Ports {
         log,
         snapshots,
@@ -149,6 +132,7 @@ fn shell(ports: Ports, personal: Arc<dyn PersonalKeys>, settings: Settings) -> S
         feed,
         venues,
         transport,
+        personal,
     } = ports;
     Shell {
         journal: Journal::new(log, Arc::clone(&clock)),

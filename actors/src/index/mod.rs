@@ -26,6 +26,7 @@ use crate::cycle::CheckTicket;
 use crate::engine::{EngineError, IndexView, RebalanceAnswer};
 use crate::journal::Origin;
 use crate::shell::Shell;
+use crate::streams;
 
 /// Where an answer goes. A dropped one tells the caller that the actor is gone.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -85,6 +86,15 @@ pub(crate) struct IndexArguments {
     pub(crate) shell: Arc<Shell>,
     /// The newest snapshot; what has none is replayed from its first event.
     pub(crate) loaded: Option<Snapshot>,
+}
+
+impl IndexArguments {
+    /// What one index starts with.
+    pub(crate) async fn load(id: IndexId, shell: Arc<Shell>) -> Self {
+        let stream = streams::index(id);
+        let loaded = shell.snapshots.load(stream.as_str(), SNAPSHOT_SCHEMA).await;
+        Self { id, shell, loaded }
+    }
 }
 
 impl Actor for IndexActor {

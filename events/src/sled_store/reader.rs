@@ -88,6 +88,11 @@ impl Shared {
         self.disk.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives back the memory that the database took; a closed one has none.
+    pub(super) fn rest(&self) -> Result<(), DiskError> {
+        self.disk().as_ref().map_or(Ok(()), Disk::rest)
+    }
+
     /// The log takes no more: what is on disk is no longer what is in memory.
     pub(super) fn fail(&self, reason: &str) {
         if self.failure.set(reason.to_owned()).is_ok() {

@@ -90,19 +90,16 @@ impl Writer {
         }
         if self.shared.disk().as_ref().is_some_and(Disk::is_fed) {
             match self.jobs.recv_timeout(IDLE_REST) {
-                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = self.shared.rest() {
+                        self.shared
+                            .fail(&format!("the database could not be opened anew: {error}"));
+                    }
+                }
                 answer => return answer.ok(),
             }
         }
         self.jobs.recv().ok()
-    }
-
-    fn rest(&self) {
-        let rested = self.shared.disk().as_ref().map_or(Ok(()), Disk::rest);
-        if let Err(error) = rested {
-            self.shared
-                .fail(&format!("the database could not be opened anew: {error}"));
-        }
     }
 
     fn gather(&self, first: Job) -> Vec<Job> {
