@@ -33,7 +33,7 @@ use evenkeel::events::{
     StreamId,
 };
 
-use figure::{Against, Figure};
+use figure::{Against, Figure, memory_bytes};
 
 /// Events per commit: what a busy server comes to.
 const COMMIT_EVENTS: usize = 64;
@@ -80,7 +80,7 @@ fn main() {
     });
     let peak = Figure {
         name: "memory at the peak".into(),
-        value: peak_mib(),
+        value: memory_bytes("VmHWM") as f64 / f64::from(1 << 20),
         unit: "MiB",
         against: Against::Nothing,
         rate: false,
@@ -92,17 +92,6 @@ fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
-}
-
-/// The most memory that this process had resident.
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
 }
 
 /// The events of a demo.

@@ -30,7 +30,7 @@ use evenkeel_domain::values::{Asset, IndexId, OwnerId, Price, Timestamp};
 use evenkeel_events::{EventLog, SledLog, SledOptions};
 use evenkeel_snapshots::{MemorySnapshots, SnapshotStore};
 
-use figure::{Against, Figure};
+use figure::{Against, Figure, memory_bytes};
 use quiet::{ASSETS, START_US, asset, held, operator, ports, seed};
 
 /// Cycles timed; the median is quoted.
@@ -61,17 +61,7 @@ async fn read_through(log: &dyn EventLog) {
 fn resident_at_rest(log: &SledLog) -> u64 {
     log.rest().unwrap();
     evenkeel::memory::trim();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
+    memory_bytes("VmRSS")
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

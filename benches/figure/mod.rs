@@ -86,3 +86,16 @@ pub fn read_plainly(folder: &Path) {
         while file.read(&mut bytes).unwrap() > 0 {}
     }
 }
+
+/// A line of what the kernel says of this process's memory, in bytes: `VmRSS` what is resident,
+/// `VmHWM` the most that was.
+#[allow(dead_code, reason = "not every bench measures memory")]
+pub fn memory_bytes(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let words = status
+        .lines()
+        .find_map(|text| text.strip_prefix(line))
+        .unwrap();
+    let kib: u64 = words.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}

@@ -13,6 +13,8 @@
 )]
 
 mod append;
+#[path = "../../../benches/figure/mod.rs"]
+mod figure;
 mod read;
 
 use std::fs::File;
@@ -25,52 +27,11 @@ use bytes::Bytes;
 use evenkeel_events::{
     Causation, Expected, Metadata, NewEvent, OwnerKey, SledLog, SledOptions, StreamAppend, StreamId,
 };
+use figure::{Against, Figure, memory_bytes};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const PAYLOAD_BYTES: usize = 256;
-
-/// What the bare file did in the same run, or a bound where a file has nothing to compare.
-enum Against {
-    Bare(f64),
-    Aim(f64),
-}
-
-struct Figure {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    against: Against,
-    /// Whether a larger value is better: the ratio is then value to baseline.
-    rate: bool,
-}
-
-impl Figure {
-    /// `ratio` is above 1 where the log does better than what it is held against.
-    fn print(&self, json: bool) {
-        let Self {
-            name, value, unit, ..
-        } = self;
-        let (what, baseline) = match self.against {
-            Against::Bare(baseline) => ("bare file", baseline),
-            Against::Aim(aim) => ("aim", aim),
-        };
-        let ratio = if self.rate {
-            value / baseline
-        } else {
-            baseline / value
-        };
-        if json {
-            println!(
-                r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}","against":"{what}","baseline":{baseline:.3},"ratio":{ratio:.3}}}"#
-            );
-        } else {
-            println!(
-                "{name:<44} {value:>14.3} {unit:<9} {what:>9} {baseline:>14.3}   ratio {ratio:.2}"
-            );
-        }
-    }
-}
 
 /// Measures the figures of one theme.
 type Theme = fn(&Runtime) -> Vec<Figure>;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use evenkeel_events::{Direction, EventLog, SledLog, StreamId, Version, verify};
 use tokio::runtime::Runtime;
 
-use super::{Against, Figure, bare_round, open, part, stream, temporary};
+use super::{Against, Figure, bare_round, memory_bytes, open, part, stream, temporary};
 
 const REPLAY_COMMITS: usize = 500;
 /// Events per stream and commit, and streams, while two million events are written.
@@ -70,15 +70,8 @@ fn fill_for_replay(runtime: &Runtime, dir: &Path) {
     runtime.block_on(log.close()).unwrap();
 }
 
-/// Resident memory of this process.
 fn resident_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
+    memory_bytes("VmRSS") as f64 / f64::from(1 << 20)
 }
 
 pub(super) fn replays(runtime: &Runtime) -> Vec<Figure> {
