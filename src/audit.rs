@@ -17,6 +17,8 @@ pub mod rescue;
 mod snapshots;
 pub mod stats;
 
+use std::path::PathBuf;
+
 use evenkeel_actors::books::Books;
 use evenkeel_actors::journal::ReplayError;
 use evenkeel_events::{Head, Position, Recorded, UpkeepError, VerifyError, VerifyReport};
@@ -25,6 +27,39 @@ use evenkeel_events::{verify, verify_heads};
 use crate::engine::DataDirectory;
 use snapshots::SnapshotCheck;
 pub use snapshots::SnapshotReport;
+
+/// A log of a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The event log.
+    Log,
+    /// The paper venue's books.
+    Paper,
+}
+
+impl Which {
+    const ALL: [Self; 2] = [Self::Log, Self::Paper];
+
+    /// Its folder in a data directory.
+    pub fn dir(self, data: &DataDirectory) -> PathBuf {
+        match self {
+            Self::Log => data.log(),
+            Self::Paper => data.paper(),
+        }
+    }
+
+    /// Its name in exported lines.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Paper => "paper",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|which| which.name() == name)
+    }
+}
 
 /// Why a data directory cannot be audited at all.
 #[derive(Debug, thiserror::Error)]

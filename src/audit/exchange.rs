@@ -22,16 +22,12 @@ use evenkeel_events::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::AuditError;
 use super::copies::ensure_empty;
+use super::{AuditError, Which};
 use crate::engine::DataDirectory;
 
 /// Longest line: a largest payload in base64 and once more decoded.
 const LINE_MAX_BYTES: u64 = 4 * 1024 * 1024;
-
-/// The logs of a data directory, by the names that lines give them.
-const LOG: &str = "log";
-const PAPER: &str = "paper";
 
 /// Why an export or an import ended.
 #[derive(Debug, thiserror::Error)]
@@ -105,9 +101,9 @@ pub fn export(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(Position),
 ) -> Result<u64, ExchangeError> {
-    let mut events = export_log(data, LOG, out, progress)?;
+    let mut events = export_log(data, Which::Log, out, progress)?;
     if data.paper().is_dir() {
-        events += export_log(data, PAPER, out, &mut |_| {})?;
+        events += export_log(data, Which::Paper, out, &mut |_| {})?;
     }
     out.flush()?;
     Ok(events)
@@ -115,16 +111,12 @@ pub fn export(
 
 fn export_log(
     data: &DataDirectory,
-    name: &str,
+    which: Which,
     out: &mut dyn Write,
     progress: &mut dyn FnMut(Position),
 ) -> Result<u64, ExchangeError> {
-    let dir = if name == LOG {
-        data.log()
-    } else {
-        data.paper()
-    };
-    let mut view = LogView::open(dir).map_err(AuditError::from)?;
+    let name = which.name();
+    let mut view = LogView::open(which.dir(data)).map_err(AuditError::from)?;
     let mut end = End {
         log: name.to_owned(),
         position: 0,
@@ -278,15 +270,12 @@ impl Importer<'_> {
         if self.logs.last().is_some_and(|(current, _)| current == name) {
             return Ok(());
         }
-        let dir = match name {
-            LOG => self.data.log(),
-            PAPER => self.data.paper(),
-            other => return Err(self.wrong(format!("there is no log called {other:?}"))),
-        };
+        let which = Which::named(name)
+            .ok_or_else(|| self.wrong(format!("there is no log called {name:?}")))?;
         if self.ended.len() != self.logs.len() || self.ended.iter().any(|ended| ended == name) {
             return Err(self.wrong("the lines of the logs are mixed up"));
         }
-        let log = LogImport::create(dir).map_err(AuditError::from)?;
+        let log = LogImport::create(which.dir(self.data)).map_err(AuditError::from)?;
         self.logs.push((name.to_owned(), log));
         Ok(())
     }
@@ -339,7 +328,9 @@ impl Importer<'_> {
                 }
             }
         }
-        let head = heads.into_iter().find(|(name, _)| name == LOG);
+        let head = heads
+            .into_iter()
+            .find(|(name, _)| name == Which::Log.name());
         head.map(|(_, head)| head)
             .ok_or_else(|| self.wrong("there is no event log in these lines"))
     }

@@ -8,36 +8,10 @@ use evenkeel_events::{
     Position, Run, SalvageReport, StoredFrame, Truncated, UpkeepError, salvage, truncate,
 };
 
-use super::AuditError;
 use super::copies::{copy_secrets, ensure_empty};
 use super::exchange::{ExchangeError, write_frame};
+use super::{AuditError, Which};
 use crate::engine::DataDirectory;
-
-/// A log of a data directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The event log.
-    Log,
-    /// The paper venue's books.
-    Paper,
-}
-
-impl Which {
-    /// Its folder in a data directory.
-    pub fn dir(self, data: &DataDirectory) -> PathBuf {
-        match self {
-            Self::Log => data.log(),
-            Self::Paper => data.paper(),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Paper => "paper",
-        }
-    }
-}
 
 /// What was salvaged of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +37,7 @@ pub fn salvage_data(from: &Path, to: &Path) -> Result<Vec<Salvaged>, AuditError>
         return Err(UpkeepError::NoLog(from.display().to_string()).into());
     }
     let mut all = Vec::new();
-    for which in [Which::Log, Which::Paper] {
+    for which in Which::ALL {
         if which.dir(&source).is_dir() {
             all.push(salvage_log(&which.dir(&source), &target, which)?);
         }

@@ -24,7 +24,7 @@ use evenkeel_events::{LogView, UpkeepError};
 
 use super::CliError;
 use crate::audit::AuditError;
-use crate::audit::rescue::Which;
+use crate::audit::Which;
 use crate::config::Config;
 use crate::engine::DataDirectory;
 
@@ -68,8 +68,8 @@ pub enum LogCommand {
     ///
     /// The copy holds everything that was acknowledged before the command began, and is itself a
     /// data directory: sealed, to be verified, served or restored. With the log go the paper
-    /// venue's books, the key of webhook secrets and the admin token: keep it as safe as the
-    /// original.
+    /// venue's books, the keys of webhook secrets and of owners' names, and the admin token: keep
+    /// it as safe as the original.
     Backup(backup::BackupArgs),
     /// Make the data directory from a backup
     ///

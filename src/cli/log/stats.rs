@@ -8,7 +8,7 @@ use evenkeel_domain::values::Timestamp;
 
 use super::LogName;
 use super::progress::Progress;
-use crate::audit::rescue::Which;
+use crate::audit::Which;
 use crate::audit::stats::{Stats, stats};
 use crate::cli::{CliError, print};
 use crate::engine::DataDirectory;

@@ -9,7 +9,7 @@ use evenkeel_events::Recorded;
 use serde_json::json;
 
 use super::follow;
-use crate::audit::rescue::Which;
+use crate::audit::Which;
 use crate::cli::{CliError, print};
 use crate::config::Config;
 use crate::engine::DataDirectory;
