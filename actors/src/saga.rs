@@ -150,7 +150,9 @@ impl SagaArguments {
         match tokio::time::timeout(VENUE_TIMEOUT, self.venue.place(&order)).await {
             Ok(Ok(report)) => from_report(report),
             Ok(Err(VenueError::Refused(reason))) => Answer::Ended(OrderOutcome::Refused(reason)),
-            Ok(Err(VenueError::Retryable(reason))) => Answer::GoOn(Arrival::No, reason),
+            Ok(Err(error @ (VenueError::Retryable(_) | VenueError::RateLimited { .. }))) => {
+                Answer::GoOn(Arrival::No, error.reason())
+            }
             Ok(Err(VenueError::Unknown(reason))) => Answer::GoOn(Arrival::Unknown, reason),
             Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
         }
@@ -166,11 +168,7 @@ impl SagaArguments {
         {
             Ok(Ok(Some(report))) => from_report(report),
             Ok(Ok(None)) => Answer::GoOn(Arrival::No, Reason::default()),
-            Ok(Err(
-                VenueError::Refused(reason)
-                | VenueError::Retryable(reason)
-                | VenueError::Unknown(reason),
-            )) => Answer::GoOn(Arrival::Unknown, reason),
+            Ok(Err(error)) => Answer::GoOn(Arrival::Unknown, error.reason()),
             Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
         }
     }

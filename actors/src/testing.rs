@@ -177,6 +177,16 @@ impl Venue for TestVenue {
         Ok(self.orders.lock().unwrap().get(id).cloned())
     }
 
+    /// Closes an order that is open; here one is open only because a test has put it there.
+    async fn cancel(&self, _: VenueAccount, id: &str) -> Result<(), VenueError> {
+        if let Some(report) = self.orders.lock().unwrap().get_mut(id)
+            && *report == VenueReport::Open
+        {
+            *report = VenueReport::Refused(reason("cancelled"));
+        }
+        Ok(())
+    }
+
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
         if !self.transfers.lock().unwrap().insert(transfer.transfer_id) {
             return Ok(());
