@@ -137,6 +137,10 @@ pub trait Venue: Send + Sync + 'static {
         client_order_id: &str,
     ) -> Result<Option<VenueReport>, VenueError>;
 
+    /// Asks for an order to be closed. Fine also when it is closed already or was never heard of;
+    /// what became of it, [`Venue::find`] tells.
+    async fn cancel(&self, account: VenueAccount, client_order_id: &str) -> Result<(), VenueError>;
+
     /// Books a transfer: a paper venue moves the funds, a real one only has to see them.
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError>;
 

@@ -128,6 +128,7 @@ impl TestVenue {
             price,
             notional,
             fee: Amount::ZERO,
+            base_fee: Quantity::ZERO,
         })
     }
 
@@ -175,6 +176,10 @@ impl Venue for TestVenue {
 
     async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
         Ok(self.orders.lock().unwrap().get(id).cloned())
+    }
+
+    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+        Ok(())
     }
 
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {

@@ -190,6 +190,9 @@ pub enum RebalanceRefusal {
     /// Another rebalance is meant than the one that runs.
     #[error("rebalance {0} is not running")]
     NotThisOne(RebalanceId),
+    /// Only what is stuck is resolved by hand.
+    #[error("rebalance {0} is not stuck; it finds out by itself what became of its orders")]
+    NotStuck(RebalanceId),
     /// A report for an order that is not open.
     #[error("order {0} is not open")]
     NotOpen(u32),
