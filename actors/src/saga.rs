@@ -36,6 +36,10 @@ const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two calls.
 const WAIT_MAX: Duration = Duration::from_secs(4);
 
+/// Longest wait that a venue may ask for: a saga that waits holds a place among the orders in
+/// flight.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
 /// What a saga is told.
 pub(crate) enum SagaMsg {
     /// Send an order whose intent has just been appended, after a pause.
@@ -180,6 +184,9 @@ impl SagaArguments {
                 Ok(Err(VenueError::Refused(reason))) => {
                     tracing::warn!(index = %self.index_id, %reason, "the venue does not say what it holds");
                     break;
+                }
+                Ok(Err(VenueError::RateLimited { retry_after })) => {
+                    wait = wait.max(retry_after.min(RETRY_AFTER_MAX));
                 }
                 Ok(Err(VenueError::Retryable(_) | VenueError::Unknown(_))) | Err(_) => {}
             }

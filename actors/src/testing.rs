@@ -178,7 +178,13 @@ impl Venue for TestVenue {
         Ok(self.orders.lock().unwrap().get(id).cloned())
     }
 
-    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+    /// Closes an order that is open; here one is open only because a test has put it there.
+    async fn cancel(&self, _: VenueAccount, id: &str) -> Result<(), VenueError> {
+        if let Some(report) = self.orders.lock().unwrap().get_mut(id)
+            && *report == VenueReport::Open
+        {
+            *report = VenueReport::Refused(reason("cancelled"));
+        }
         Ok(())
     }
 

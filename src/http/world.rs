@@ -72,6 +72,9 @@ impl Venue for Filling {
     async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
         Ok(self.0.lock().unwrap().get(id).cloned())
     }
+    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+        Ok(())
+    }
     async fn transfer(&self, _: &VenueTransfer) -> Result<(), VenueError> {
         Ok(())
     }

@@ -1,11 +1,15 @@
 //! One order at the venue: sent once at most, asked for until its fate is known or a bound is
 //! reached, closed when its time is over or the rebalance is called off.
 
+use std::time::Duration;
+
 use evenkeel_domain::rebalance::{Order, OrderOutcome, Reason, client_order_id};
 use evenkeel_domain::trading::TradingMode;
 use tokio::time::{Instant, timeout};
 
-use super::{CALLS_MAX, SagaArguments, Said, Urge, VENUE_TIMEOUT, WAIT_FIRST, WAIT_MAX};
+use super::{
+    CALLS_MAX, RETRY_AFTER_MAX, SagaArguments, Said, Urge, VENUE_TIMEOUT, WAIT_FIRST, WAIT_MAX,
+};
 use crate::ports::{VenueError, VenueOrder, VenueReport};
 use crate::switch::Pass;
 
@@ -42,7 +46,7 @@ pub(super) struct Errand<'a> {
     asked_to_close: bool,
     /// Calls without an answer, one after the other.
     failures: u32,
-    wait: std::time::Duration,
+    wait: Duration,
     open_since: Option<Instant>,
     last: Reason,
 }
@@ -164,7 +168,7 @@ impl Errand<'_> {
         }
         if !at_once {
             let _ = self.saga.pause(self.wait).await;
-            self.wait = (self.wait * 2).min(WAIT_MAX);
+            self.wait = (self.wait * 2).clamp(WAIT_FIRST, WAIT_MAX);
         }
         None
     }
@@ -203,6 +207,9 @@ impl Errand<'_> {
         match timeout(VENUE_TIMEOUT, saga.venue.place(&order)).await {
             Ok(Ok(report)) => from_report(report),
             Ok(Err(VenueError::Refused(reason))) => Answer::Ended(OrderOutcome::Refused(reason)),
+            Ok(Err(VenueError::RateLimited { retry_after })) => {
+                self.later(Arrival::No, retry_after)
+            }
             Ok(Err(VenueError::Retryable(reason))) => Answer::GoOn(Arrival::No, reason),
             Ok(Err(VenueError::Unknown(reason))) => Answer::GoOn(Arrival::Unknown, reason),
             Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
@@ -215,7 +222,10 @@ impl Errand<'_> {
         match timeout(VENUE_TIMEOUT, call).await {
             Ok(Ok(Some(report))) => from_report(report),
             Ok(Ok(None)) => Answer::GoOn(Arrival::No, Reason::default()),
-            Ok(Err(error)) => Answer::GoOn(self.at_best_unknown(), why(error)),
+            Ok(Err(VenueError::RateLimited { retry_after })) => {
+                self.later(self.at_best_unknown(), retry_after)
+            }
+            Ok(Err(error)) => Answer::GoOn(self.at_best_unknown(), error.reason()),
             Err(_) => Answer::GoOn(self.at_best_unknown(), timed_out()),
         }
     }
@@ -227,9 +237,18 @@ impl Errand<'_> {
         match timeout(VENUE_TIMEOUT, call).await {
             // Refused: there is nothing to close, and asking will tell why.
             Ok(Ok(()) | Err(VenueError::Refused(_))) => Answer::Withdrawn,
-            Ok(Err(error)) => Answer::GoOn(self.at_best_unknown(), why(error)),
+            Ok(Err(VenueError::RateLimited { retry_after })) => {
+                self.later(self.at_best_unknown(), retry_after)
+            }
+            Ok(Err(error)) => Answer::GoOn(self.at_best_unknown(), error.reason()),
             Err(_) => Answer::GoOn(self.at_best_unknown(), timed_out()),
         }
+    }
+
+    /// The venue takes no calls for a while.
+    fn later(&mut self, arrival: Arrival, retry_after: Duration) -> Answer {
+        self.wait = self.wait.max(retry_after.min(RETRY_AFTER_MAX));
+        Answer::GoOn(arrival, reason("the venue takes no more calls for a while"))
     }
 
     /// A call without an answer takes back nothing that is known.
@@ -272,14 +291,6 @@ fn from_report(report: VenueReport) -> Answer {
             Arrival::Open,
             reason("the order is open and not filled yet"),
         ),
-    }
-}
-
-fn why(error: VenueError) -> Reason {
-    match error {
-        VenueError::Refused(reason)
-        | VenueError::Retryable(reason)
-        | VenueError::Unknown(reason) => reason,
     }
 }
 
