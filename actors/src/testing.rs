@@ -128,6 +128,7 @@ impl TestVenue {
             price,
             notional,
             fee: Amount::ZERO,
+            base_fee: Quantity::ZERO,
         })
     }
 
