@@ -30,6 +30,7 @@ impl Traded {
             price: self.price,
             notional: self.notional,
             fee: self.fee,
+            base_fee: self.base_fee,
         }
     }
 
