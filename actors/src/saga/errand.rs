@@ -11,7 +11,6 @@ use super::{
     CALLS_MAX, RETRY_AFTER_MAX, SagaArguments, Said, Urge, VENUE_TIMEOUT, WAIT_FIRST, WAIT_MAX,
 };
 use crate::ports::{VenueError, VenueOrder, VenueReport};
-use crate::switch::Pass;
 
 /// What is known about whether an order reached the venue.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -189,14 +188,33 @@ impl Errand<'_> {
     }
 
     async fn place(&mut self) -> Answer {
+        let sent = match self.send_if_allowed().await {
+            Ok(sent) => sent,
+            Err(mode) => return Answer::Held(mode),
+        };
+        match sent {
+            Some(Ok(report)) => from_report(report),
+            Some(Err(VenueError::Refused(reason))) => Answer::Ended(OrderOutcome::Refused(reason)),
+            Some(Err(VenueError::RateLimited { retry_after })) => {
+                self.later(Arrival::No, retry_after)
+            }
+            Some(Err(VenueError::Retryable(reason))) => Answer::GoOn(Arrival::No, reason),
+            Some(Err(VenueError::Unknown(reason))) => Answer::GoOn(Arrival::Unknown, reason),
+            None => Answer::GoOn(Arrival::Unknown, timed_out()),
+        }
+    }
+
+    /// Sends the order unless a switch forbids it. The switches stay as they are until the venue
+    /// has answered; none when it did not in time.
+    async fn send_if_allowed(
+        &self,
+    ) -> Result<Option<Result<VenueReport, VenueError>>, TradingMode> {
         let saga = &*self.saga;
-        let (all, own) = (
-            saga.shell.trading.switch.pass().await,
-            saga.switch.pass().await,
-        );
-        let mode = mode(&all, &own);
+        let all = saga.shell.trading.switch.pass().await;
+        let own = saga.switch.pass().await;
+        let mode = all.mode.stricter(own.mode);
         if !mode.allows(self.order.side) {
-            return Answer::Held(mode);
+            return Err(mode);
         }
         let order = VenueOrder {
             account: saga.account(),
@@ -204,16 +222,8 @@ impl Errand<'_> {
             order: self.order,
             at: saga.shell.now(),
         };
-        match timeout(VENUE_TIMEOUT, saga.venue.place(&order)).await {
-            Ok(Ok(report)) => from_report(report),
-            Ok(Err(VenueError::Refused(reason))) => Answer::Ended(OrderOutcome::Refused(reason)),
-            Ok(Err(VenueError::RateLimited { retry_after })) => {
-                self.later(Arrival::No, retry_after)
-            }
-            Ok(Err(VenueError::Retryable(reason))) => Answer::GoOn(Arrival::No, reason),
-            Ok(Err(VenueError::Unknown(reason))) => Answer::GoOn(Arrival::Unknown, reason),
-            Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
-        }
+        let answer = timeout(VENUE_TIMEOUT, saga.venue.place(&order)).await;
+        Ok(answer.ok())
     }
 
     async fn find(&mut self) -> Answer {
@@ -276,11 +286,6 @@ impl Errand<'_> {
             _ = self.saga.urge.changed() => {}
         }
     }
-}
-
-/// Of two switches the stricter holds.
-fn mode(all: &Pass<'_>, own: &Pass<'_>) -> TradingMode {
-    all.mode.stricter(own.mode)
 }
 
 fn from_report(report: VenueReport) -> Answer {
