@@ -363,6 +363,7 @@ impl World {
             feed: None,
             settings: Settings {
                 drift_enabled: Some(false),
+                reconciliation_enabled: Some(false),
                 ..Settings::default()
             },
             entropy: Arc::default(),

@@ -210,6 +210,7 @@ impl Config {
             order_lifetime: self.limits.order_lifetime,
             indexes_per_owner_max: self.limits.indexes_per_owner,
             webhooks_per_owner_max: self.limits.webhooks_per_owner,
+            ..Settings::default()
         }
     }
 
