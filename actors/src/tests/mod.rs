@@ -11,4 +11,5 @@ mod cycles;
 mod decisions;
 mod deliveries;
 mod erasure;
+mod reconciling;
 mod stored_bytes;

@@ -95,7 +95,10 @@ async fn a_trade_by_hand_is_found_by_a_run_booked_and_measured() {
     let [found] = found.as_slice() else {
         panic!("{found:?}")
     };
-    assert_eq!((found.cash_before, found.cash_after), (amount("0"), amount("1000")));
+    assert_eq!(
+        (found.cash_before, found.cash_after),
+        (amount("0"), amount("1000"))
+    );
     let lines: Vec<_> = found
         .holdings
         .iter()
@@ -105,10 +108,10 @@ async fn a_trade_by_hand_is_found_by_a_run_booked_and_measured() {
     let index = engine.index(&caller, id).await.unwrap().index;
     assert_eq!(index.quantity(asset("A")).to_string(), "40");
     let drift = engine.drift(&caller, id).await.unwrap();
-    assert_eq!(drift.headline.drift.to_string(), "10");
+    assert_eq!(drift.report.drift.to_string(), "10");
     assert_eq!(counts(run(&engine).await), [1, 0, 0, 0], "it is told once");
     let told = world.receiver.wait_for(1).await;
-    assert_eq!(told[0].0, "index.reconciled", "{told:?}");
+    assert_eq!(told[0].1, "index.reconciled", "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
