@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 /// What a demo did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four findings that are independent, not a state"
+)]
 pub struct Summary {
     /// Replayed trading days.
     pub cycles: u64,

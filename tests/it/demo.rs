@@ -52,8 +52,8 @@ fn a_demo_plays_its_days_delivers_everything_and_proves_it() {
 #[test]
 fn with_faults_at_the_venue_everything_ends_and_the_venue_agrees_with_the_log() {
     let home = Home::new();
-    let faulty = ["demo", "--faults", "11", "--cycles", "12", "--json"];
-    let summary = home.run(&faulty).json();
+    let command = ["demo", "--faults", "11", "--cycles", "12", "--json"];
+    let summary = home.run(&command).json();
     let faults = summary["faults"].as_object().unwrap();
     assert!(faults.len() >= 4, "{summary}");
     let rebalances = &summary["rebalances"];
