@@ -10,6 +10,7 @@ use evenkeel_domain::access::{self, Owner};
 use evenkeel_domain::index::{self, Index};
 use evenkeel_domain::job::{self, Job};
 use evenkeel_domain::market::Market;
+use evenkeel_domain::trading::Trading;
 use evenkeel_domain::values::{IndexId, OwnerId, RebalanceId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, Webhook};
 use evenkeel_events::codec;
@@ -17,7 +18,7 @@ use evenkeel_events::{EventLog, Position, Recorded};
 
 use crate::journal::{self, ReplayError};
 
-pub use rebalances::RebalanceRecord;
+pub use rebalances::{OrderRecord, OrderStatus, RebalanceRecord};
 
 /// Events read per page.
 const PAGE: usize = 2_048;
@@ -61,6 +62,8 @@ pub struct Books {
     pub jobs: BTreeMap<String, Job>,
     /// Prices.
     pub market: Market,
+    /// The kill switch for all indexes.
+    pub trading: Trading,
     /// Rebalances, ended ones too unless the books are of what runs only.
     pub rebalances: BTreeMap<RebalanceId, RebalanceRecord>,
     only_running: bool,
@@ -129,6 +132,7 @@ impl Books {
                 access::apply(state, event);
             }),
             Event::Market(event) => self.market.apply(event),
+            Event::Trading(event) => self.trading.apply(event),
             Event::Job(event) => {
                 let mut state = self.jobs.remove(stream);
                 job::apply(&mut state, event);

@@ -5,10 +5,11 @@
 
 use evenkeel_domain::Event;
 use evenkeel_domain::access::{AccessEvent, OwnerCreatedV1, TokenIssuedV1};
-use evenkeel_domain::index::IndexEvent;
+use evenkeel_domain::index::{CheckSkipped, IndexEvent};
 use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
-use evenkeel_domain::rebalance::RebalanceEvent;
+use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStartedV1, TradeExecutedV1};
+use evenkeel_domain::trading::TradingEvent;
 use evenkeel_domain::webhook::WebhookEvent;
 use evenkeel_events::codec::{self, CodecError};
 use serde_json::Value;
@@ -95,15 +96,21 @@ catalogue! {
         "index.deposited" v 1 => Index(IndexEvent::Deposited),
         "index.withdrawn" v 1 => Index(IndexEvent::Withdrawn),
         "index.transfer_settled" v 1 => Index(IndexEvent::TransferSettled),
-        "index.check_skipped" v 1 => Index(IndexEvent::CheckSkipped),
+        "index.check_skipped" v 2 => Index(IndexEvent::CheckSkipped),
+        "index.trading_mode_set" v 1 => Index(IndexEvent::TradingModeSet),
         "index.check_recovered" v 1 => Index(IndexEvent::CheckRecovered),
         "drift.detected" v 1 => Index(IndexEvent::DriftDetected),
         "drift.threshold_exceeded" v 1 => Index(IndexEvent::ThresholdExceeded),
-        "rebalance.started" v 1 => Rebalance(RebalanceEvent::Started),
+        "rebalance.started" v 2 => Rebalance(RebalanceEvent::Started),
+        "rebalance.approved" v 1 => Rebalance(RebalanceEvent::Approved),
         "order.intended" v 1 => Rebalance(RebalanceEvent::OrderIntended),
-        "trade.executed" v 1 => Rebalance(RebalanceEvent::TradeExecuted),
+        "order.accepted" v 1 => Rebalance(RebalanceEvent::OrderAccepted),
+        "trade.executed" v 2 => Rebalance(RebalanceEvent::TradeExecuted),
         "trade.failed" v 1 => Rebalance(RebalanceEvent::TradeFailed),
         "rebalance.stuck" v 1 => Rebalance(RebalanceEvent::Stuck),
+        "rebalance.replanned" v 1 => Rebalance(RebalanceEvent::Replanned),
+        "rebalance.cancel_requested" v 1 => Rebalance(RebalanceEvent::CancelRequested),
+        "rebalance.cancelled" v 1 => Rebalance(RebalanceEvent::Cancelled),
         "rebalance.completed" v 1 => Rebalance(RebalanceEvent::Completed),
         "rebalance.failed" v 1 => Rebalance(RebalanceEvent::Failed),
         "prices.recorded" v 1 => Market(MarketEvent::PricesRecorded),
@@ -124,8 +131,12 @@ catalogue! {
         "token.issued" v 2 => Access(AccessEvent::TokenIssued),
         "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
         "owner.erased" v 1 => Access(AccessEvent::OwnerErased),
+        "trading.mode_set" v 1 => Trading(TradingEvent::ModeSet),
     }
     old {
+        "index.check_skipped" v 1 CheckSkipped => Index(IndexEvent::CheckSkipped),
+        "rebalance.started" v 1 RebalanceStartedV1 => Rebalance(RebalanceEvent::Started),
+        "trade.executed" v 1 TradeExecutedV1 => Rebalance(RebalanceEvent::TradeExecuted),
         "owner.created" v 1 OwnerCreatedV1 => Access(AccessEvent::OwnerCreated),
         "token.issued" v 1 TokenIssuedV1 => Access(AccessEvent::TokenIssued),
     }

@@ -32,11 +32,13 @@ mod saga;
 mod scheduler;
 mod shell;
 pub mod streams;
+mod switch;
 mod tally;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trading;
 mod webhook;
 mod webhooks;
 

@@ -1,5 +1,7 @@
 //! The ports: everything outside that the actors need, as traits. Adapters live at the edges.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use evenkeel_domain::index::Funds;
@@ -82,9 +84,9 @@ pub struct VenueOrder {
 pub enum VenueReport {
     /// It is closed, filled in whole or in part.
     Filled(Fill),
-    /// It is closed without a fill.
+    /// It is closed without a fill: refused, expired or cancelled.
     Refused(Reason),
-    /// It is known and not closed yet.
+    /// It is known and not closed yet; a part of it may be filled already.
     Open,
 }
 
@@ -100,6 +102,25 @@ pub enum VenueError {
     /// Nobody knows whether the call did anything: ask by client order id.
     #[error("the venue gave no clear answer: {0}")]
     Unknown(Reason),
+    /// Too many calls. This one certainly did nothing and may be repeated after the wait.
+    #[error("the venue takes no more calls for {} ms", retry_after.as_millis())]
+    RateLimited {
+        /// What the venue asks to wait before the next call.
+        retry_after: Duration,
+    },
+}
+
+impl VenueError {
+    /// The error in a sentence that can be kept.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(reason) | Self::Retryable(reason) | Self::Unknown(reason) => {
+                reason.clone()
+            }
+            // Digits and a sentence always fit.
+            Self::RateLimited { .. } => Reason::optional(&self.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
 /// A deposit or withdrawal that a venue is told of.
@@ -124,23 +145,55 @@ pub struct Balances {
     pub holdings: Vec<(Asset, Quantity)>,
 }
 
-/// A place where orders are carried out.
+/// A place where orders are carried out. A call that is dropped before it answers counts as
+/// [`VenueError::Unknown`]: it may have done what it was to do.
 #[async_trait]
 pub trait Venue: Send + Sync + 'static {
-    /// Sends an order. A known client order id is answered with its report, never acted on again.
+    /// Sends an order. A known client order id is answered with its report, never acted on
+    /// again; a venue that keeps ids unique only among open orders acts again on the id of a
+    /// closed one, so whoever does not know whether an order arrived asks by [`find`](Self::find).
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: not accepted, and never will be. `Retryable`, `RateLimited`: not accepted, the
+    /// same order may be sent again. `Unknown`: it may have been accepted, and may have traded.
     async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError>;
 
-    /// What became of an order; none when the venue never heard of it.
+    /// What became of an order; none when the venue never heard of it. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Each of them says nothing about the order: ask again, after the wait of `RateLimited`.
     async fn find(
         &self,
         account: VenueAccount,
         client_order_id: &str,
     ) -> Result<Option<VenueReport>, VenueError>;
 
-    /// Books a transfer: a paper venue moves the funds, a real one only has to see them.
+    /// Closes an order that is open. Ok also when it is closed already or was never heard of, so
+    /// it may be repeated. What was filled until then stays filled: [`find`](Self::find) tells
+    /// the final state afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: the venue does not cancel it; it closes by itself. `Retryable`, `RateLimited`:
+    /// nothing was done, try again. `Unknown`: it may be closed; cancel again, or ask.
+    async fn cancel(&self, account: VenueAccount, client_order_id: &str) -> Result<(), VenueError>;
+
+    /// Books a transfer: a paper venue moves the funds, a real one only has to see them. A known
+    /// transfer id is Ok and moves nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`: the account does not hold what is to go out. `Retryable`, `RateLimited`: not
+    /// booked. `Unknown`: it may be booked. After each the same transfer may be sent again.
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError>;
 
-    /// What the account holds.
+    /// What the account holds, with everything that was filled until now. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Each of them says nothing about the account: ask again, after the wait of `RateLimited`.
     async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError>;
 
     /// What the venue demands in an instrument, and what it charges.

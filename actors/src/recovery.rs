@@ -13,7 +13,7 @@ use crate::shell::Shell;
 /// Events read per page.
 const PAGE: usize = 2_048;
 
-/// Fills the directory, the book of subscriptions and the book of owners.
+/// Fills the directory and the books of subscriptions, of owners and of the kill switch.
 pub(crate) async fn recover(shell: &Shell) -> Result<(), ReplayError> {
     let mut after = 0;
     loop {
@@ -26,7 +26,7 @@ pub(crate) async fn recover(shell: &Shell) -> Result<(), ReplayError> {
             .iter()
             .filter(|recorded| concerns_read_models(&recorded.event_type))
         {
-            adopt(shell, recorded)?;
+            adopt(shell, recorded).await?;
         }
     }
 }
@@ -56,10 +56,11 @@ fn concerns_read_models(event_type: &str) -> bool {
             | "token.issued"
             | "token.revoked"
             | "owner.erased"
+            | "trading.mode_set"
     )
 }
 
-fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
+async fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
     let stream = recorded.stream.as_str();
     match journal::decode(recorded)? {
         Event::Index(event) => {
@@ -83,6 +84,7 @@ fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
                 shell.access.adopt(id, recorded.version, &event);
             }
         }
+        Event::Trading(event) => shell.trading.adopt(recorded.version, &event).await,
         Event::Webhook(_) | Event::Rebalance(_) | Event::Market(_) | Event::Job(_) => {}
     }
     Ok(())

@@ -2,25 +2,32 @@
 //! them. It decides nothing: what comes next is the index actor's to append.
 //!
 //! ```text
-//! Send    ─► place ─► report
-//! Resolve ─► find by client order id ─► known: report · never arrived: place · no answer: ask again
+//! Send      ─► switches ─► place ─► report
+//! Resolve   ─► find by client order id ─► known: report · never arrived: as Send · no answer: ask again
+//! Withdraw  ─► cancel ─► find ─► report
+//! Reconcile ─► balances ─► report
 //! ```
+
+mod errand;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_domain::rebalance::{Order, OrderOutcome, Reason, client_order_id};
+use evenkeel_domain::rebalance::{Order, OrderOutcome};
 use evenkeel_domain::values::{IndexId, RebalanceId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{Semaphore, watch};
 
-use crate::index::{IndexMsg, SagaReport};
-use crate::ports::{Venue, VenueAccount, VenueError, VenueOrder, VenueReport};
+use crate::index::IndexMsg;
+use crate::ports::{Balances, Venue, VenueAccount, VenueError};
 use crate::shell::Shell;
+use crate::switch::Switch;
 
 /// Longest wait for one call to a venue; after it nobody knows what the call did.
 const VENUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Calls for one order before its fate counts as unknown: with the waits below about 12 s.
+/// Calls without an answer, one after the other, before an order's fate counts as unknown: with
+/// the waits below about 12 s.
 const CALLS_MAX: u32 = 8;
 
 /// Wait before the second call; doubles up to [`WAIT_MAX`].
@@ -29,12 +36,51 @@ const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two calls.
 const WAIT_MAX: Duration = Duration::from_secs(4);
 
+/// Longest wait that a venue may ask for: a saga that waits holds a place among the orders in
+/// flight.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
 /// What a saga is told.
 pub(crate) enum SagaMsg {
-    /// Send an order whose intent has just been appended.
-    Send(Order),
+    /// Send an order whose intent has just been appended, after a pause.
+    Send(Order, Duration),
     /// Find out what became of an order that may have been sent before.
     Resolve(Order),
+    /// Have an order closed that may have been sent before, and find out what became of it.
+    Withdraw(Order),
+    /// Ask what the account holds, for an index at this version.
+    Reconcile(u64),
+}
+
+/// What whoever waits inside a saga is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urge {
+    /// Go on.
+    None,
+    /// The rebalance is called off: have the order closed.
+    CallOff,
+    /// The engine stops: leave things as they are.
+    Stop,
+}
+
+/// What a saga says.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// What became of the order of a step.
+    Order(u32, OrderOutcome),
+    /// A kill switch holds the order back: nobody should wait for it.
+    Held,
+    /// The engine stops, and things are left as they are.
+    Left,
+    /// What the account held when the index was at this version; none when the venue does not say.
+    Balances(u64, Option<Balances>),
+}
+
+/// What a saga reports.
+#[derive(Debug)]
+pub(crate) struct SagaReport {
+    pub(crate) rebalance_id: RebalanceId,
+    pub(crate) said: Said,
 }
 
 /// The actor.
@@ -46,6 +92,11 @@ pub(crate) struct SagaArguments {
     pub(crate) index_id: IndexId,
     pub(crate) rebalance_id: RebalanceId,
     pub(crate) venue: Arc<dyn Venue>,
+    /// Orders in flight at the venue, of all indexes.
+    pub(crate) in_flight: Arc<Semaphore>,
+    /// The index's own kill switch.
+    pub(crate) switch: Arc<Switch>,
+    pub(crate) urge: watch::Receiver<Urge>,
     pub(crate) shell: Arc<Shell>,
 }
 
@@ -68,18 +119,16 @@ impl Actor for Saga {
         message: SagaMsg,
         saga: &mut SagaArguments,
     ) -> Result<(), ActorProcessingErr> {
-        let (order, known) = match message {
-            SagaMsg::Send(order) => (order, Arrival::No),
-            SagaMsg::Resolve(order) => (order, Arrival::Unknown),
+        let said = match message {
+            SagaMsg::Send(order, pause) => match saga.pause(pause).await {
+                Urge::Stop => Said::Left,
+                Urge::None | Urge::CallOff => saga.errand(order).send().await,
+            },
+            SagaMsg::Resolve(order) => saga.errand(order).resolve().await,
+            SagaMsg::Withdraw(order) => saga.errand(order).withdraw().await,
+            SagaMsg::Reconcile(version) => saga.reconcile(version).await,
         };
-        let outcome = saga.carry_out(order, known).await;
-        let report = SagaReport {
-            rebalance_id: saga.rebalance_id,
-            step: order.step,
-            outcome,
-        };
-        // An index actor that is gone starts a new saga from the log.
-        let _ = saga.index.cast(IndexMsg::Report(Box::new(report)));
+        saga.tell(said);
         Ok(())
     }
 
@@ -93,105 +142,59 @@ impl Actor for Saga {
     }
 }
 
-/// What is known about whether an order reached the venue.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Arrival {
-    /// It did not.
-    No,
-    /// It may have.
-    Unknown,
-    /// It did, and is not closed yet.
-    Open,
-}
-
-/// What one call led to.
-enum Answer {
-    Ended(OrderOutcome),
-    GoOn(Arrival, Reason),
-}
-
 impl SagaArguments {
-    /// Calls the venue until the order's fate is known or the bound is reached. Only an order
-    /// that certainly never arrived is sent.
-    async fn carry_out(&self, order: Order, mut arrival: Arrival) -> OrderOutcome {
-        let mut wait = WAIT_FIRST;
-        let mut last = Reason::default();
-        for call in 1..=CALLS_MAX {
-            let answer = match arrival {
-                Arrival::No => self.place(order).await,
-                Arrival::Unknown | Arrival::Open => self.find(order).await,
-            };
-            match answer {
-                Answer::Ended(outcome) => return outcome,
-                Answer::GoOn(now, reason) => {
-                    // Never sent, and the venue has just said so: sending needs no pause.
-                    let pause = !(arrival == Arrival::Unknown && now == Arrival::No);
-                    (arrival, last) = (now, reason);
-                    if pause && call < CALLS_MAX {
-                        tokio::time::sleep(wait).await;
-                        wait = (wait * 2).min(WAIT_MAX);
-                    }
-                }
-            }
-        }
-        match arrival {
-            Arrival::No => OrderOutcome::NotSent(last),
-            Arrival::Unknown | Arrival::Open => OrderOutcome::Unknown(last),
-        }
-    }
-
-    async fn place(&self, order: Order) -> Answer {
-        let order = VenueOrder {
-            account: VenueAccount(self.index_id),
-            client_order_id: client_order_id(self.rebalance_id, order.step),
-            order,
-            at: self.shell.now(),
+    fn tell(&self, said: Said) {
+        let report = SagaReport {
+            rebalance_id: self.rebalance_id,
+            said,
         };
-        match tokio::time::timeout(VENUE_TIMEOUT, self.venue.place(&order)).await {
-            Ok(Ok(report)) => from_report(report),
-            Ok(Err(VenueError::Refused(reason))) => Answer::Ended(OrderOutcome::Refused(reason)),
-            Ok(Err(VenueError::Retryable(reason))) => Answer::GoOn(Arrival::No, reason),
-            Ok(Err(VenueError::Unknown(reason))) => Answer::GoOn(Arrival::Unknown, reason),
-            Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
+        // An index actor that is gone starts a new saga from the log.
+        let _ = self.index.cast(IndexMsg::Report(Box::new(report)));
+    }
+
+    fn account(&self) -> VenueAccount {
+        VenueAccount(self.index_id)
+    }
+
+    /// Waits, unless somebody outside says something new meanwhile; says what.
+    async fn pause(&mut self, pause: Duration) -> Urge {
+        if pause.is_zero() {
+            return Urge::None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Urge::None,
+            changed = self.urge.changed() => self.after(changed),
         }
     }
 
-    async fn find(&self, order: Order) -> Answer {
-        let id = client_order_id(self.rebalance_id, order.step);
-        match tokio::time::timeout(
-            VENUE_TIMEOUT,
-            self.venue.find(VenueAccount(self.index_id), &id),
-        )
-        .await
-        {
-            Ok(Ok(Some(report))) => from_report(report),
-            Ok(Ok(None)) => Answer::GoOn(Arrival::No, Reason::default()),
-            Ok(Err(
-                VenueError::Refused(reason)
-                | VenueError::Retryable(reason)
-                | VenueError::Unknown(reason),
-            )) => Answer::GoOn(Arrival::Unknown, reason),
-            Err(_) => Answer::GoOn(Arrival::Unknown, timed_out()),
+    /// An index actor that is gone has no use for what is found out: the log knows all.
+    fn after(&mut self, changed: Result<(), watch::error::RecvError>) -> Urge {
+        match changed {
+            Ok(()) => *self.urge.borrow_and_update(),
+            Err(_) => Urge::Stop,
         }
     }
-}
 
-fn from_report(report: VenueReport) -> Answer {
-    match report {
-        VenueReport::Filled(fill) => Answer::Ended(OrderOutcome::Filled(fill)),
-        VenueReport::Refused(reason) => Answer::Ended(OrderOutcome::Refused(reason)),
-        VenueReport::Open => Answer::GoOn(
-            Arrival::Open,
-            reason("the order is open and not filled yet"),
-        ),
+    async fn reconcile(&mut self, version: u64) -> Said {
+        let mut wait = WAIT_FIRST;
+        for _ in 0..CALLS_MAX {
+            let call = self.venue.balances(self.account());
+            match tokio::time::timeout(VENUE_TIMEOUT, call).await {
+                Ok(Ok(balances)) => return Said::Balances(version, Some(balances)),
+                Ok(Err(VenueError::Refused(reason))) => {
+                    tracing::warn!(index = %self.index_id, %reason, "the venue does not say what it holds");
+                    break;
+                }
+                Ok(Err(VenueError::RateLimited { retry_after })) => {
+                    wait = wait.max(retry_after.min(RETRY_AFTER_MAX));
+                }
+                Ok(Err(VenueError::Retryable(_) | VenueError::Unknown(_))) | Err(_) => {}
+            }
+            if self.pause(wait).await == Urge::Stop {
+                return Said::Left;
+            }
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+        Said::Balances(version, None)
     }
-}
-
-fn timed_out() -> Reason {
-    reason("the venue did not answer in time")
-}
-
-/// A reason from a constant, which always fits.
-fn reason(text: &str) -> Reason {
-    Reason::optional(text).unwrap_or_default()
 }

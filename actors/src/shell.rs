@@ -19,6 +19,7 @@ use crate::market::MarketMsg;
 use crate::ports::{Clock, PersonalKeys, PriceFeed, Venue, WebhookTransport};
 use crate::root::Handles;
 use crate::tally::Tally;
+use crate::trading::TradingBook;
 
 /// Shared by all actors of one engine.
 pub(crate) struct Shell {
@@ -35,6 +36,9 @@ pub(crate) struct Shell {
     pub(crate) directory: Directory,
     pub(crate) webhooks: WebhookBook,
     pub(crate) access: AccessBook,
+    pub(crate) trading: TradingBook,
+    /// Orders in flight, by the name of the venue's account.
+    pub(crate) in_flight: BTreeMap<String, Arc<Semaphore>>,
     pub(crate) universe: Universe,
     pub(crate) handles: Handles,
     /// Checks that have something to append, at once: a cycle that finds news in every index

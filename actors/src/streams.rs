@@ -38,6 +38,11 @@ pub fn market() -> StreamId {
     name(MARKET)
 }
 
+/// The stream of the kill switch for all indexes.
+pub fn trading() -> StreamId {
+    name("trading")
+}
+
 /// The stream of the drift monitor.
 pub fn drift_monitor() -> StreamId {
     name(concat!("job_", "drift-monitor"))

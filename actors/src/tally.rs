@@ -36,6 +36,7 @@ pub(crate) struct Tally {
     pub(crate) rebalances_started: Count,
     pub(crate) rebalances_completed: Count,
     pub(crate) rebalances_failed: Count,
+    pub(crate) rebalances_cancelled: Count,
     pub(crate) rebalances_stuck: Count,
     pub(crate) trades_executed: Count,
     pub(crate) trades_failed: Count,

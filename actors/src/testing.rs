@@ -8,8 +8,9 @@
 )]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use evenkeel_domain::access::Scope;
@@ -81,6 +82,10 @@ pub(crate) enum Fault {
     Refused,
     /// Panics after it has filled it.
     FilledPanic,
+    /// Takes it and leaves it open; when it is cancelled, half of it turns out to be filled.
+    Open,
+    /// Does nothing, and says nothing about it or anything else until it is told to speak.
+    Silence,
 }
 
 /// A venue in memory that outlives engines: the truth that the books must agree with.
@@ -89,6 +94,10 @@ pub(crate) struct TestVenue {
     pub(crate) orders: Mutex<HashMap<String, VenueReport>>,
     pub(crate) sent: Mutex<Vec<String>>,
     pub(crate) script: Mutex<Vec<Fault>>,
+    /// How long it takes to answer.
+    pub(crate) pace: Mutex<Duration>,
+    pub(crate) silent: AtomicBool,
+    open: Mutex<HashMap<String, VenueOrder>>,
     accounts: Mutex<HashMap<VenueAccount, Balances>>,
     transfers: Mutex<HashSet<TransferId>>,
 }
@@ -128,6 +137,7 @@ impl TestVenue {
             price,
             notional,
             fee: Amount::ZERO,
+            base_fee: Quantity::ZERO,
         })
     }
 
@@ -148,6 +158,10 @@ fn reason(text: &str) -> Reason {
 #[async_trait]
 impl Venue for TestVenue {
     async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
+        let pace = *self.pace.lock().unwrap();
+        if !pace.is_zero() {
+            tokio::time::sleep(pace).await;
+        }
         self.sent
             .lock()
             .unwrap()
@@ -159,6 +173,17 @@ impl Venue for TestVenue {
         match fault {
             Fault::Retryable => return Err(VenueError::Retryable(reason("busy"))),
             Fault::Refused => return Err(VenueError::Refused(reason("not today"))),
+            Fault::Silence => {
+                self.silent.store(true, Ordering::SeqCst);
+                return Err(VenueError::Unknown(reason("no answer")));
+            }
+            Fault::Open => {
+                let id = order.client_order_id.clone();
+                let mut orders = self.orders.lock().unwrap();
+                orders.insert(id.clone(), VenueReport::Open);
+                self.open.lock().unwrap().insert(id, order.clone());
+                return Ok(VenueReport::Open);
+            }
             Fault::None | Fault::FilledUnclear | Fault::FilledPanic => {}
         }
         let report = self.book(order);
@@ -174,7 +199,21 @@ impl Venue for TestVenue {
     }
 
     async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(VenueError::Unknown(reason("no answer")));
+        }
         Ok(self.orders.lock().unwrap().get(id).cloned())
+    }
+
+    async fn cancel(&self, _: VenueAccount, id: &str) -> Result<(), VenueError> {
+        let open = self.open.lock().unwrap().remove(id);
+        if let Some(mut order) = open {
+            let half = order.order.quantity.value_at("0.5".parse().unwrap());
+            order.order.quantity = Quantity::new(half.unwrap().get());
+            let report = self.book(&order);
+            self.orders.lock().unwrap().insert(id.to_owned(), report);
+        }
+        Ok(())
     }
 
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
@@ -400,6 +439,12 @@ pub(crate) trait Drive {
     async fn funded(&self, caller: &Caller, method: Method) -> IndexId;
     async fn at_rest(&self, caller: &Caller, id: IndexId) -> IndexView;
     async fn cycle(&self) -> crate::engine::RunView;
+    async fn until(
+        &self,
+        caller: &Caller,
+        id: IndexId,
+        wanted: impl Fn(&evenkeel_domain::index::Index) -> bool + Send,
+    ) -> IndexView;
 }
 
 impl Drive for Engine {
@@ -438,10 +483,21 @@ impl Drive for Engine {
 
     /// The index when no rebalance runs.
     async fn at_rest(&self, caller: &Caller, id: IndexId) -> IndexView {
+        self.until(caller, id, |index| index.rebalance.is_none())
+            .await
+    }
+
+    /// The index when it is as wanted.
+    async fn until(
+        &self,
+        caller: &Caller,
+        id: IndexId,
+        wanted: impl Fn(&evenkeel_domain::index::Index) -> bool + Send,
+    ) -> IndexView {
         let mut positions = self.watch();
         loop {
             if let Ok(view) = self.index(caller, id).await
-                && view.index.rebalance.is_none()
+                && wanted(&view.index)
             {
                 return view;
             }

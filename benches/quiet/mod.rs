@@ -69,6 +69,9 @@ impl Venue for Nobody {
     async fn find(&self, _: VenueAccount, _: &str) -> Result<Option<VenueReport>, VenueError> {
         Err(refused())
     }
+    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+        Err(refused())
+    }
     async fn transfer(&self, _: &VenueTransfer) -> Result<(), VenueError> {
         Err(refused())
     }

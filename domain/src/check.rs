@@ -69,6 +69,30 @@ pub fn check(
     }
 }
 
+/// What is left of a finding while the kill switch forbids every order: drift is measured and
+/// told, a rebalance that is due is skipped with its reason.
+pub fn halted(index: &Index, finding: Finding, at: Timestamp) -> Finding {
+    let Verdict::Rebalance(_) = finding.verdict else {
+        return finding;
+    };
+    let verdict = Verdict::Skipped(SkipReason::TradingHalted);
+    let told = index.skipped == Some(SkipReason::TradingHalted);
+    let mut events = finding.events;
+    if told {
+        // The check did go through, and would take the reason back.
+        events.retain(|event| !matches!(event, IndexEvent::CheckRecovered(_)));
+    }
+    if !(told && events.is_empty()) {
+        let reason = SkipReason::TradingHalted;
+        events.push(IndexEvent::CheckSkipped(CheckSkipped { reason, at }));
+    }
+    Finding {
+        events,
+        verdict,
+        ..finding
+    }
+}
+
 /// Why an index is not measured at all, if so.
 fn unwatched(index: &Index) -> Option<Verdict> {
     let idle = index.holdings.is_empty() && index.cash.is_zero();

@@ -5,6 +5,7 @@ use crate::index::IndexEvent;
 use crate::job::JobEvent;
 use crate::market::MarketEvent;
 use crate::rebalance::RebalanceEvent;
+use crate::trading::TradingEvent;
 use crate::webhook::WebhookEvent;
 
 /// An event of any aggregate.
@@ -23,6 +24,8 @@ pub enum Event {
     Webhook(WebhookEvent),
     /// Owners and tokens.
     Access(AccessEvent),
+    /// The kill switch for all indexes.
+    Trading(TradingEvent),
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod rebalance;
 pub mod schedule;
 #[cfg(test)]
 mod testing;
+pub mod trading;
 pub mod values;
 pub mod webhook;
 

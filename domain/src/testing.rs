@@ -16,8 +16,10 @@ use crate::index::{
 use crate::market::{PriceProblem, PriceSnapshot};
 use crate::plan::{self, InstrumentRules, Side, TradePlan};
 use crate::rebalance::{
-    self, Fill, Order, OrderOutcome, RebalanceEvent, RebalanceRefusal, RebalanceStarted, Trigger,
+    self, Conditions, Effect, Fill, Order, OrderOutcome, RebalanceEvent, RebalanceRefusal,
+    RebalanceStarted, Trigger,
 };
+use crate::trading::TradingMode;
 use crate::values::{
     Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, RebalanceId, Span, Timestamp,
     TransferId,
@@ -113,6 +115,8 @@ pub struct World {
     pub now: Timestamp,
     pub log: Vec<Event>,
     pub slots: Slots,
+    pub mode: TradingMode,
+    pub approval_until: Option<Timestamp>,
     ids: u128,
 }
 
@@ -126,6 +130,8 @@ pub fn given(definition: Definition) -> World {
         now: T0,
         log: Vec::new(),
         slots: Slots::default(),
+        mode: TradingMode::Active,
+        approval_until: None,
         ids: 0,
     };
     world.when(IndexCommand::Create {
@@ -252,9 +258,11 @@ impl World {
             prices: prices
                 .filter_map(|(a, p)| p.ok().map(|p| (*a, p)))
                 .collect(),
+            approval_until: self.approval_until,
             at: self.now,
         };
-        let events = rebalance::start(self.state(), started, &*self.rules).expect("it starts");
+        let events =
+            rebalance::start(self.state(), started, &self.conditions()).expect("it starts");
         self.adopt_rebalance(&events);
         events
     }
@@ -270,7 +278,37 @@ impl World {
         step: u32,
         outcome: OrderOutcome,
     ) -> Result<Vec<RebalanceEvent>, RebalanceRefusal> {
-        rebalance::report(self.state(), step, outcome, &*self.rules, self.now)
+        rebalance::report(self.state(), step, outcome, &self.conditions())
+    }
+
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            rules: &*self.rules,
+            mode: self.mode,
+            now: self.now,
+        }
+    }
+
+    /// The same at another time.
+    pub fn at_conditions(&self, now: Timestamp) -> Conditions<'_> {
+        Conditions {
+            now,
+            ..self.conditions()
+        }
+    }
+
+    pub fn reconciles(&self) -> bool {
+        let rebalance = self.state().rebalance.as_deref();
+        rebalance.is_some_and(|r| rebalance::react(r) == Effect::Reconcile)
+    }
+
+    /// The venue holds what the books say: the round ends.
+    #[track_caller]
+    pub fn settle_round(&mut self) -> Vec<RebalanceEvent> {
+        let settled = rebalance::settle(self.state(), &self.prices, &self.conditions());
+        let events = settled.expect("no order is open");
+        self.adopt_rebalance(&events);
+        events
     }
 
     #[track_caller]
@@ -291,6 +329,10 @@ impl World {
     #[track_caller]
     pub fn fill_all(&mut self) {
         while self.state().rebalance.is_some() {
+            if self.reconciles() {
+                self.settle_round();
+                continue;
+            }
             let order = self.open();
             let fill = self.expected_fill(&order);
             self.report(OrderOutcome::Filled(fill));
@@ -318,5 +360,6 @@ pub fn fill(order: &Order, slippage: Percent, fee: Percent) -> Fill {
         price: Price::new(at),
         notional,
         fee: notional.percent(fee).unwrap(),
+        base_fee: Quantity::ZERO,
     }
 }

@@ -58,6 +58,8 @@ keys! {
     LOG_FORMAT = "log.format", "EVENKEEL_LOG_FORMAT", "auto", "auto (text on a terminal, else JSON), text or json";
     LOG_LEVEL = "log.level", "EVENKEEL_LOG", "info", "error, warn, info, debug, trace, or a filter such as info,evenkeel::http=debug";
     COMMANDS_IN_FLIGHT = "limits.commands_in_flight", "EVENKEEL_LIMITS_COMMANDS_IN_FLIGHT", "1024", "a whole number from 1";
+    ORDERS_IN_FLIGHT = "limits.orders_in_flight", "EVENKEEL_LIMITS_ORDERS_IN_FLIGHT", "256", "a whole number from 1";
+    ORDER_LIFETIME = "limits.order_lifetime", "EVENKEEL_LIMITS_ORDER_LIFETIME", "60s", "a span of time such as 60s, at most 10m";
     INDEXES_PER_OWNER = "limits.indexes_per_owner", "EVENKEEL_LIMITS_INDEXES_PER_OWNER", "100000", "a whole number from 1";
     WEBHOOKS_PER_OWNER = "limits.webhooks_per_owner", "EVENKEEL_LIMITS_WEBHOOKS_PER_OWNER", "1000", "a whole number from 1";
     SNAPSHOT_EVERY = "limits.snapshot_every", "EVENKEEL_LIMITS_SNAPSHOT_EVERY", "256", "a number of events; 0 takes no snapshots but at an orderly stop";

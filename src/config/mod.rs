@@ -159,6 +159,10 @@ pub struct Log {
 pub struct Limits {
     /// Commands in flight at once.
     pub commands_in_flight: usize,
+    /// Orders in flight at one venue at once.
+    pub orders_in_flight: usize,
+    /// How long an order may stay open at a venue.
+    pub order_lifetime: Duration,
     /// Indexes per owner.
     pub indexes_per_owner: usize,
     /// Subscriptions per owner.
@@ -196,6 +200,8 @@ impl Config {
                 every_events: self.limits.snapshot_every,
             },
             commands_in_flight_max: self.limits.commands_in_flight,
+            orders_in_flight_max: self.limits.orders_in_flight,
+            order_lifetime: self.limits.order_lifetime,
             indexes_per_owner_max: self.limits.indexes_per_owner,
             webhooks_per_owner_max: self.limits.webhooks_per_owner,
         }

@@ -100,11 +100,15 @@ fn log(read: &mut Reader) -> Option<Log> {
 
 fn limits(read: &mut Reader) -> Option<Limits> {
     let commands_in_flight = read.value(&keys::COMMANDS_IN_FLIGHT, values::at_least_one);
+    let orders_in_flight = read.value(&keys::ORDERS_IN_FLIGHT, values::at_least_one);
+    let order_lifetime = read.value(&keys::ORDER_LIFETIME, values::deadline);
     let indexes_per_owner = read.value(&keys::INDEXES_PER_OWNER, values::at_least_one);
     let webhooks_per_owner = read.value(&keys::WEBHOOKS_PER_OWNER, values::at_least_one);
     let snapshot_every = read.value(&keys::SNAPSHOT_EVERY, values::parsed);
     Some(Limits {
         commands_in_flight: commands_in_flight?,
+        orders_in_flight: orders_in_flight?,
+        order_lifetime: order_lifetime?,
         indexes_per_owner: indexes_per_owner?,
         webhooks_per_owner: webhooks_per_owner?,
         snapshot_every: snapshot_every?,

@@ -150,6 +150,16 @@ fn every_wrong_value_is_told_with_key_source_and_what_is_allowed() {
             "limits.snapshot_every",
             "-3",
         ),
+        (
+            "EVENKEEL_LIMITS_ORDERS_IN_FLIGHT",
+            "limits.orders_in_flight",
+            "0",
+        ),
+        (
+            "EVENKEEL_LIMITS_ORDER_LIFETIME",
+            "limits.order_lifetime",
+            "1d",
+        ),
     ] {
         let told = from_env(&[(name, value)]).unwrap_err().to_string();
         let expected = format!("{key} (from {name}): {value:?} is wrong: ");

@@ -163,7 +163,7 @@ fn gauges(status: &EngineStatus) -> [Figure; 7] {
 }
 
 /// What only grows, since the start.
-fn totals(status: &EngineStatus) -> [Figure; 12] {
+fn totals(status: &EngineStatus) -> [Figure; 13] {
     [
         (
             "evenkeel_index_restarts_total",
@@ -191,6 +191,11 @@ fn totals(status: &EngineStatus) -> [Figure; 12] {
             "evenkeel_rebalances_failed_total",
             "Rebalances failed.",
             status.rebalances_failed,
+        ),
+        (
+            "evenkeel_rebalances_cancelled_total",
+            "Rebalances called off.",
+            status.rebalances_cancelled,
         ),
         (
             "evenkeel_trades_executed_total",

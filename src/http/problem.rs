@@ -60,6 +60,11 @@ codes! {
     IndexActive = "index_active", CONFLICT, "The index is active";
     IndexPaused = "index_paused", CONFLICT, "The index is paused";
     RebalanceRunning = "rebalance_running", CONFLICT, "A rebalance is running";
+    RebalanceNotRunning = "rebalance_not_running", CONFLICT, "The rebalance is not running";
+    RebalanceNotStuck = "rebalance_not_stuck", CONFLICT, "The rebalance is not stuck";
+    RebalanceIllegal = "rebalance_illegal", CONFLICT, "The rebalance is in another phase";
+    ApprovalExpired = "approval_expired", CONFLICT, "The time for an approval has passed";
+    TradingHalted = "trading_halted", CONFLICT, "Trading is halted";
     TransferPending = "transfer_pending", CONFLICT, "A transfer has not reached the venue yet";
     InsufficientCash = "insufficient_cash", CONFLICT, "There is not that much cash";
     InsufficientHolding = "insufficient_holding", CONFLICT, "There is not that much of the asset";

@@ -5,6 +5,7 @@ use evenkeel_domain::access::AccessRefusal;
 use evenkeel_domain::drift::DriftError;
 use evenkeel_domain::index::{DefinitionError, IndexRefusal, Status};
 use evenkeel_domain::job::JobRefusal;
+use evenkeel_domain::rebalance::RebalanceRefusal;
 use evenkeel_domain::schedule::ScheduleError;
 use evenkeel_domain::webhook::{FilterError, WebhookRefusal};
 
@@ -16,6 +17,7 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::NotFound(_) => Self::new(Code::NotFound, detail),
             EngineError::Index(refusal) => refusal.into(),
+            EngineError::Rebalance(refusal) => refusal.into(),
             EngineError::Definition(error) => error.into(),
             EngineError::Drift(error) => error.into(),
             EngineError::Webhook(refusal) => refusal.into(),
@@ -73,6 +75,23 @@ impl From<IndexRefusal> for Problem {
             IndexRefusal::AccountInUse => Self::field(Code::AccountInUse, "account", detail),
             IndexRefusal::Arithmetic(_) => Self::new(Code::NumberTooLarge, detail),
         }
+    }
+}
+
+impl From<RebalanceRefusal> for Problem {
+    fn from(refusal: RebalanceRefusal) -> Self {
+        let code = match &refusal {
+            RebalanceRefusal::NotRunning | RebalanceRefusal::NotThisOne(_) => {
+                Code::RebalanceNotRunning
+            }
+            RebalanceRefusal::AlreadyRunning(_) => Code::RebalanceRunning,
+            RebalanceRefusal::NotStuck(_) | RebalanceRefusal::NotOpen(_) => Code::RebalanceNotStuck,
+            RebalanceRefusal::Illegal(_) => Code::RebalanceIllegal,
+            RebalanceRefusal::Halted => Code::TradingHalted,
+            RebalanceRefusal::ApprovalExpired(_) => Code::ApprovalExpired,
+            RebalanceRefusal::Arithmetic(_) => Code::NumberTooLarge,
+        };
+        Self::new(code, refusal.to_string())
     }
 }
 

@@ -14,7 +14,7 @@ use evenkeel_actors::ports::{
 use evenkeel_actors::{Engine, MemoryKeys};
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::Fill;
-use evenkeel_domain::values::{Amount, Asset, Percent, Timestamp, WebhookId};
+use evenkeel_domain::values::{Amount, Asset, Percent, Quantity, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::MemorySnapshots;
@@ -61,6 +61,7 @@ impl Venue for Filling {
             price,
             notional,
             fee: Amount::ZERO,
+            base_fee: Quantity::ZERO,
         };
         let report = VenueReport::Filled(fill);
         self.0
@@ -71,6 +72,9 @@ impl Venue for Filling {
     }
     async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
         Ok(self.0.lock().unwrap().get(id).cloned())
+    }
+    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+        Ok(())
     }
     async fn transfer(&self, _: &VenueTransfer) -> Result<(), VenueError> {
         Ok(())

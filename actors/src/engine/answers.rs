@@ -296,6 +296,8 @@ pub struct EngineStatus {
     pub rebalances_completed: u64,
     /// Of these, failed.
     pub rebalances_failed: u64,
+    /// Rebalances that were called off since the start.
+    pub rebalances_cancelled: u64,
     /// Rebalances that nobody knows the fate of now.
     pub rebalances_stuck: u64,
     /// Trades executed since the start.

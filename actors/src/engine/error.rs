@@ -4,6 +4,7 @@ use evenkeel_domain::access::AccessRefusal;
 use evenkeel_domain::drift::DriftError;
 use evenkeel_domain::index::{DefinitionError, IndexRefusal};
 use evenkeel_domain::job::JobRefusal;
+use evenkeel_domain::rebalance::RebalanceRefusal;
 use evenkeel_domain::values::Asset;
 use evenkeel_domain::webhook::WebhookRefusal;
 
@@ -18,6 +19,9 @@ pub enum EngineError {
     /// A rule of indexes.
     #[error(transparent)]
     Index(#[from] IndexRefusal),
+    /// A rule of rebalances.
+    #[error(transparent)]
+    Rebalance(#[from] RebalanceRefusal),
     /// A definition that does not hold together.
     #[error(transparent)]
     Definition(#[from] DefinitionError),

@@ -311,7 +311,7 @@ impl Engine {
         }
     }
 
-    async fn command(
+    pub(super) async fn command(
         &self,
         caller: &Caller,
         id: IndexId,
@@ -345,14 +345,14 @@ impl Engine {
     }
 
     /// Another owner's index does not exist for the caller.
-    fn allowed(&self, caller: &Caller, id: IndexId) -> Result<OwnerId, EngineError> {
+    pub(super) fn allowed(&self, caller: &Caller, id: IndexId) -> Result<OwnerId, EngineError> {
         let owner = self.shell().directory.owner(id);
         owner
             .filter(|owner| caller.is_admin() || *owner == caller.owner)
             .ok_or(EngineError::NotFound("index"))
     }
 
-    fn to_index(&self, id: IndexId, message: IndexMsg) -> Result<(), EngineError> {
+    pub(super) fn to_index(&self, id: IndexId, message: IndexMsg) -> Result<(), EngineError> {
         let actor: Option<ActorRef<IndexMsg>> = self.inner.registry.get(id);
         let sent = actor.is_some_and(|actor| actor.cast(message).is_ok());
         if sent {

@@ -6,6 +6,7 @@ mod error;
 mod indexes;
 mod owners;
 mod prices;
+mod rebalances;
 mod settings;
 mod start;
 mod webhooks;

@@ -159,6 +159,7 @@ impl Engine {
             checks: tally.checks.get(),
             rebalances_started: tally.rebalances_started.get(),
             rebalances_completed: tally.rebalances_completed.get(),
+            rebalances_cancelled: tally.rebalances_cancelled.get(),
             rebalances_failed: tally.rebalances_failed.get(),
             rebalances_stuck: tally.rebalances_stuck.get(),
             trades_executed: tally.trades_executed.get(),

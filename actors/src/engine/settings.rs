@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_domain::job::{DRIFT_MONITOR, Job, JobCommand, JobName, Pattern, Timezone};
 use evenkeel_domain::market::PriceGuard;
@@ -47,6 +48,10 @@ pub struct Settings {
     pub snapshots: SnapshotPolicy,
     /// Commands from outside in flight at once; more are refused as busy.
     pub commands_in_flight_max: usize,
+    /// Orders in flight at one venue at once; more wait their turn.
+    pub orders_in_flight_max: usize,
+    /// How long an order may stay open at a venue before it is cancelled there.
+    pub order_lifetime: Duration,
     /// Indexes per owner.
     pub indexes_per_owner_max: usize,
     /// Subscriptions per owner.
@@ -71,6 +76,8 @@ impl Default for Settings {
             drift_enabled: None,
             snapshots: SnapshotPolicy::default(),
             commands_in_flight_max: 1_024,
+            orders_in_flight_max: 256,
+            order_lifetime: Duration::from_secs(60),
             indexes_per_owner_max: 100_000,
             webhooks_per_owner_max: 1_000,
         }

@@ -26,6 +26,7 @@ use crate::root::{Handles, Root, RootArguments};
 use crate::scheduler::SchedulerMsg;
 use crate::shell::Shell;
 use crate::tally::Tally;
+use crate::trading::TradingBook;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
 
 /// Checks with something to append at once: a full group commit and the next one, so that the
@@ -134,6 +135,8 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
         transport,
         personal,
     } = ports;
+    let place = || Arc::new(Semaphore::new(settings.orders_in_flight_max));
+    let in_flight = venues.keys().map(|name| (name.clone(), place())).collect();
     Shell {
         journal: Journal::new(log, Arc::clone(&clock)),
         snapshots,
@@ -148,6 +151,8 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
         directory: Directory::default(),
         webhooks: WebhookBook::default(),
         access: AccessBook::default(),
+        trading: TradingBook::default(),
+        in_flight,
         universe: Universe::default(),
         handles: Handles::default(),
         follow_ups: Semaphore::new(FOLLOW_UPS_MAX),

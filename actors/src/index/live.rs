@@ -7,7 +7,8 @@ use evenkeel_domain::check::{self, Finding, Verdict};
 use evenkeel_domain::drift::Slots;
 use evenkeel_domain::index::{self, Index, IndexCommand, IndexEvent, IndexRefusal, Status};
 use evenkeel_domain::plan::InstrumentRules;
-use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStatus};
+use evenkeel_domain::rebalance::{Conditions, RebalanceEvent, RebalanceStatus};
+use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::{Asset, IndexId};
 use evenkeel_events::codec;
 use evenkeel_events::{AppendError, StreamId};
@@ -22,11 +23,12 @@ use crate::directory::Entry;
 use crate::engine::{EngineError, IndexView};
 use crate::journal::{Origin, ReplayError};
 use crate::ports::Venue;
+use crate::saga::Urge;
 use crate::shell::Shell;
 use crate::streams;
 
 /// Layout of [`Index`] in snapshots; raise it with every change of that struct.
-pub(crate) const SNAPSHOT_SCHEMA: u16 = 1;
+pub(crate) const SNAPSHOT_SCHEMA: u16 = 2;
 
 /// What a check found that needs more than a look.
 pub(crate) struct Found {
@@ -96,7 +98,11 @@ impl Live {
         };
         let rules = |asset| venue.rules(asset);
         let cycle = &ticket.cycle;
-        let finding = check::check(index, &cycle.prices, &mut self.slots, &rules, cycle.now);
+        let mode = self.shell.trading.switch.mode().stricter(index.mode);
+        let mut finding = check::check(index, &cycle.prices, &mut self.slots, &rules, cycle.now);
+        if mode == TradingMode::Halted {
+            finding = check::halted(index, finding, cycle.now);
+        }
         self.nudge(myself);
         let quiet = finding.events.is_empty() && !matches!(finding.verdict, Verdict::Rebalance(_));
         if quiet {
@@ -113,14 +119,13 @@ impl Live {
             // The actor is alive, it is handling a message: the cast reaches it.
             let _ = myself.cast(IndexMsg::SettleTransfers);
         }
-        if index
-            .rebalance
-            .as_ref()
-            .is_some_and(|r| r.status == RebalanceStatus::Stuck)
-        {
+        let message = match self.status() {
             // The same: it starts the saga if there is none, and has it ask the venue.
-            let _ = myself.cast(IndexMsg::RestartSaga);
-        }
+            Some(RebalanceStatus::Stuck) => IndexMsg::RestartSaga,
+            Some(RebalanceStatus::Planned) => IndexMsg::ExpireApproval,
+            _ => return,
+        };
+        let _ = myself.cast(message);
     }
 
     /// Appends what a check found and starts the rebalance that it calls for.
@@ -170,6 +175,8 @@ impl Live {
             IndexMsg::Rebalance(request) => self.rebalance(myself, *request).await,
             IndexMsg::Report(report) => self.take_report(myself, *report).await,
             IndexMsg::SettleTransfers => self.settle_transfers(myself).await,
+            IndexMsg::Decide(request) => self.take_decision(myself, *request).await,
+            IndexMsg::ExpireApproval => self.expire_approval(myself).await,
             IndexMsg::RestartSaga => self.resume(myself).await,
             IndexMsg::Stop(done) => {
                 self.stop(myself, done).await;
@@ -205,11 +212,25 @@ impl Live {
             command,
             IndexCommand::Deposit { .. } | IndexCommand::Withdraw { .. }
         );
+        let sets_mode = match &command {
+            IndexCommand::SetTradingMode { mode, .. } => Some(*mode),
+            _ => None,
+        };
         match index::decide(self.index.as_ref(), command, self.shell.now()) {
             Err(refusal) => answer(reply, Err(from_refusal(refusal))),
             Ok(events) => {
-                self.commit(events.into_iter().map(Event::Index).collect(), &origin)
-                    .await?;
+                let events: Vec<Event> = events.into_iter().map(Event::Index).collect();
+                // While the saga's switch is closed no order is being sent: when this is
+                // answered, none is sent any more that the new mode forbids.
+                let switch = self.saga.as_ref().map(|saga| Arc::clone(&saga.switch));
+                let closed = match (&switch, sets_mode) {
+                    (Some(switch), Some(mode)) => Some((switch.close().await, mode)),
+                    _ => None,
+                };
+                self.commit(events, &origin).await?;
+                if let Some((closed, mode)) = closed {
+                    closed.set(mode);
+                }
                 if moves_funds {
                     self.settle_transfers(myself).await?;
                     self.invest_if_due(myself, &origin).await?;
@@ -288,6 +309,7 @@ impl Live {
             Event::Rebalance(RebalanceEvent::Started(_)) => tally.rebalances_started.add(1),
             Event::Rebalance(RebalanceEvent::Completed(_)) => tally.rebalances_completed.add(1),
             Event::Rebalance(RebalanceEvent::Failed(_)) => tally.rebalances_failed.add(1),
+            Event::Rebalance(RebalanceEvent::Cancelled(_)) => tally.rebalances_cancelled.add(1),
             Event::Rebalance(RebalanceEvent::Stuck(_)) => tally.rebalances_stuck.add(1),
             Event::Rebalance(RebalanceEvent::TradeExecuted(_)) => tally.trades_executed.add(1),
             Event::Rebalance(RebalanceEvent::TradeFailed(_)) => tally.trades_failed.add(1),
@@ -336,12 +358,9 @@ impl Live {
 
     /// Ends at a step boundary: at once, or when the order that is out has been answered.
     async fn stop(&mut self, myself: &ActorRef<IndexMsg>, done: oneshot::Sender<()>) {
-        let waits = self
-            .index
-            .as_ref()
-            .and_then(|index| index.rebalance.as_ref());
-        if self.saga.is_some() && waits.is_some_and(|r| r.status == RebalanceStatus::Executing) {
+        if self.saga.is_some() && self.status() == Some(RebalanceStatus::Executing) {
             self.stopping = Some(done);
+            self.urge(Urge::Stop);
             return;
         }
         self.finish(myself, done).await;
@@ -353,6 +372,25 @@ impl Live {
         }
         let _ = done.send(());
         myself.stop(None);
+    }
+
+    /// The stricter of the two kill switches.
+    pub(super) fn mode_now(&self) -> TradingMode {
+        let own = self.index.as_ref().map(|index| index.mode);
+        let all = self.shell.trading.switch.mode();
+        all.stricter(own.unwrap_or_default())
+    }
+
+    pub(super) fn conditions<'a>(
+        &self,
+        index: &Index,
+        rules: &'a dyn Fn(Asset) -> InstrumentRules,
+    ) -> Conditions<'a> {
+        Conditions {
+            rules,
+            mode: self.shell.trading.switch.mode().stricter(index.mode),
+            now: self.shell.now(),
+        }
     }
 
     pub(super) fn rules(&self) -> impl Fn(Asset) -> InstrumentRules + use<> {
@@ -381,7 +419,11 @@ fn adopt(index: &mut Option<Index>, event: &Event) {
     match event {
         Event::Index(event) => index::apply(index, event),
         Event::Rebalance(event) => index::apply_rebalance(index, event),
-        Event::Market(_) | Event::Job(_) | Event::Webhook(_) | Event::Access(_) => {}
+        Event::Market(_)
+        | Event::Job(_)
+        | Event::Webhook(_)
+        | Event::Access(_)
+        | Event::Trading(_) => {}
     }
 }
 

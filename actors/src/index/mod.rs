@@ -7,6 +7,8 @@
 //! An append that fails ends the actor: what the log holds is not known any more. Its supervisor
 //! starts it anew from the log.
 
+mod beginning;
+mod decisions;
 mod live;
 mod rebalancing;
 mod transfers;
@@ -14,17 +16,18 @@ mod transfers;
 use std::sync::Arc;
 
 use evenkeel_domain::index::IndexCommand;
-use evenkeel_domain::rebalance::OrderOutcome;
-use evenkeel_domain::values::{IndexId, RebalanceId};
+use evenkeel_domain::values::IndexId;
 use evenkeel_snapshots::Snapshot;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
+pub(crate) use decisions::{Decision, DecisionRequest};
 pub(crate) use live::{Live, SNAPSHOT_SCHEMA};
 
 use crate::cycle::CheckTicket;
 use crate::engine::{EngineError, IndexView, RebalanceAnswer};
 use crate::journal::Origin;
+use crate::saga::SagaReport;
 use crate::shell::Shell;
 use crate::streams;
 
@@ -41,8 +44,12 @@ pub(crate) enum IndexMsg {
     Command(Box<CommandRequest>),
     /// Rebalance by hand.
     Rebalance(Box<RebalanceRequest>),
-    /// What became of an order.
+    /// What a saga says.
     Report(Box<SagaReport>),
+    /// What somebody decided about the rebalance that runs.
+    Decide(Box<DecisionRequest>),
+    /// The time for an approval may have passed.
+    ExpireApproval,
     /// Tell the venue of transfers that it may not know of yet.
     SettleTransfers,
     /// Start the saga again after it failed.
@@ -68,13 +75,6 @@ pub(crate) struct RebalanceRequest {
     pub(crate) force: bool,
     pub(crate) origin: Origin,
     pub(crate) reply: Reply<RebalanceAnswer>,
-}
-
-/// What a saga reports.
-pub(crate) struct SagaReport {
-    pub(crate) rebalance_id: RebalanceId,
-    pub(crate) step: u32,
-    pub(crate) outcome: OrderOutcome,
 }
 
 /// The actor; its state is [`Live`].

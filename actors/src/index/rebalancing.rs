@@ -1,27 +1,25 @@
 //! How an index actor runs a rebalance: it decides and appends, its saga child carries out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::check::{self, Verdict};
-use evenkeel_domain::drift::{self, Slots};
-use evenkeel_domain::index::{Index, IndexEvent, IndexRefusal, Status};
-use evenkeel_domain::market::PriceSnapshot;
-use evenkeel_domain::plan::{self, TradePlan};
+use evenkeel_domain::index::Index;
 use evenkeel_domain::rebalance::{
-    self, Effect, OrderOutcome, Reason, RebalanceRefusal, RebalanceStarted, RebalanceStatus,
-    Trigger,
+    self, Effect, OrderOutcome, Reason, Rebalance, RebalanceRefusal, RebalanceStatus,
 };
-use evenkeel_domain::values::{Asset, Price, RebalanceId};
+use evenkeel_domain::values::RebalanceId;
 use evenkeel_events::AppendError;
 use ractor::{Actor, ActorId, ActorRef};
+use tokio::sync::watch;
 
-use super::live::{Live, answer};
-use super::{IndexMsg, RebalanceRequest, SagaReport};
+use super::IndexMsg;
+use super::live::Live;
 use crate::cycle::RebalanceTicket;
-use crate::engine::{EngineError, RebalanceAnswer};
 use crate::journal::Origin;
-use crate::saga::{Saga, SagaArguments, SagaMsg};
+use crate::ports::Balances;
+use crate::saga::{Saga, SagaArguments, SagaMsg, SagaReport, Said, Urge};
+use crate::switch::Switch;
 
 /// Restarts of one saga before its order counts as unknown: a venue adapter that panics every
 /// time must not spin.
@@ -30,273 +28,176 @@ const SAGA_RESTARTS_MAX: u32 = 5;
 /// Wait before a failed saga is started again, in milliseconds; doubles each time.
 const SAGA_RESTART_MS: u64 = 100;
 
+/// Wait before the first order of a second plan; doubles with each further one. A venue that has
+/// just refused should find something changed.
+const ROUND_PAUSE: Duration = Duration::from_millis(500);
+
 /// The saga child of a rebalance that runs.
 pub(crate) struct RunningSaga {
     actor: ActorRef<SagaMsg>,
+    urge: watch::Sender<Urge>,
+    pub(super) switch: Arc<Switch>,
     origin: Origin,
     /// Dropped with the saga: the cycle that waits for it goes on.
     ticket: Option<RebalanceTicket>,
 }
 
 impl Live {
-    /// Appends the beginning of a rebalance with what led to it, and starts its saga.
-    pub(super) async fn begin(
-        &mut self,
-        myself: &ActorRef<IndexMsg>,
-        trigger: Trigger,
-        found: Vec<IndexEvent>,
-        prices: &PriceSnapshot,
-        origin: &Origin,
-        ticket: Option<RebalanceTicket>,
-    ) -> Result<Option<RebalanceId>, AppendError> {
-        let mut events: Vec<Event> = found.into_iter().map(Event::Index).collect();
-        let begun = self
-            .index
-            .as_ref()
-            .and_then(|index| self.beginning(index, trigger, prices));
-        let rebalance_id = begun.as_ref().map(|(id, _)| *id);
-        events.extend(begun.into_iter().flat_map(|(_, events)| events));
-        self.commit(events, origin).await?;
-        self.carry_on(myself, origin, ticket).await;
-        Ok(rebalance_id)
+    fn running(&self) -> Option<&Rebalance> {
+        self.index.as_ref()?.rebalance.as_deref()
     }
 
-    /// The events that begin a rebalance; none when numbers do not fit, which the check reports.
-    fn beginning(
-        &self,
-        index: &Index,
-        trigger: Trigger,
-        prices: &PriceSnapshot,
-    ) -> Option<(RebalanceId, Vec<Event>)> {
-        let rules = self.rules();
-        let headline = drift::headline(index, prices, &mut Slots::default()).ok()?;
-        let plan = plan::plan(index, prices, &rules).ok()?;
-        let rebalance_id = RebalanceId::from_u128(self.shell.ids.next());
-        let started = RebalanceStarted {
-            rebalance_id,
-            trigger,
-            drift_before: headline.drift,
-            total_value: headline.total_value,
-            plan,
-            prices: prices_of(index, prices),
-            at: self.shell.now(),
-        };
-        match rebalance::start(index, started, &rules) {
-            Ok(events) => Some((
-                rebalance_id,
-                events.into_iter().map(Event::Rebalance).collect(),
-            )),
-            Err(error) => {
-                tracing::error!(index = %self.id, %error, "the rebalance cannot begin");
-                None
-            }
-        }
+    /// Where the rebalance is that runs.
+    pub(super) fn status(&self) -> Option<RebalanceStatus> {
+        self.running().map(Rebalance::status)
     }
 
-    /// A rebalance by hand, or what it would do.
-    pub(super) async fn rebalance(
-        &mut self,
-        myself: &ActorRef<IndexMsg>,
-        request: RebalanceRequest,
-    ) -> Result<(), AppendError> {
-        let RebalanceRequest {
-            dry_run,
-            force,
-            origin,
-            reply,
-        } = request;
-        let prices = self.shell.latest_prices();
-        let planned = match self.plan_by_hand(&prices) {
-            Ok(planned) => planned,
-            Err(refusal) => {
-                answer(reply, Err(refusal));
-                return Ok(());
-            }
-        };
-        let (headline, threshold, plan) = planned;
-        let needed = !plan.orders.is_empty() && (force || headline.drift > threshold);
-        let drift = headline.drift;
-        if dry_run {
-            answer(reply, Ok(RebalanceAnswer::Planned { drift, plan }));
-        } else if needed {
-            let begun = self
-                .begin(myself, Trigger::Manual, Vec::new(), &prices, &origin, None)
-                .await?;
-            let started = begun.map(|rebalance_id| RebalanceAnswer::Started {
-                rebalance_id,
-                drift,
-                plan,
-            });
-            answer(
-                reply,
-                started.ok_or(EngineError::Unavailable("the rebalance")),
-            );
-        } else {
-            answer(
-                reply,
-                Ok(RebalanceAnswer::NotNeeded {
-                    drift,
-                    threshold,
-                    plan,
-                }),
-            );
-        }
-        Ok(())
-    }
-
-    fn plan_by_hand(
-        &self,
-        prices: &PriceSnapshot,
-    ) -> Result<(drift::Headline, evenkeel_domain::values::Percent, TradePlan), EngineError> {
-        let index = self
-            .index
-            .as_ref()
-            .filter(|index| index.status != Status::Deleted);
-        let index = index.ok_or(EngineError::NotFound("index"))?;
-        if index.status != Status::Active {
-            return Err(IndexRefusal::Status {
-                status: index.status,
-                action: "a rebalance",
-            }
-            .into());
-        }
-        if let Some(running) = &index.rebalance {
-            return Err(IndexRefusal::RebalanceRunning(running.rebalance_id).into());
-        }
-        if let Some(transfer) = index.transfers.first() {
-            return Err(IndexRefusal::TransferPending(transfer.transfer_id).into());
-        }
-        if self.venue.is_none() {
-            return Err(EngineError::Unavailable("the venue of the index's account"));
-        }
-        let headline = drift::headline(index, prices, &mut Slots::default())?;
-        let plan = plan::plan(index, prices, &self.rules())?;
-        Ok((headline, index.definition.rebalancing.drift_threshold, plan))
-    }
-
-    /// A deposit that is to be invested starts its rebalance at once where prices allow;
-    /// otherwise the next check does.
-    pub(super) async fn invest_if_due(
-        &mut self,
-        myself: &ActorRef<IndexMsg>,
-        origin: &Origin,
-    ) -> Result<(), AppendError> {
-        let Some(index) = self.index.as_ref().filter(|index| index.investment_due) else {
-            return Ok(());
-        };
-        let prices = self.shell.latest_prices();
-        let found = check::check(
-            index,
-            &prices,
-            &mut Slots::default(),
-            &self.rules(),
-            self.shell.now(),
-        );
-        if found.verdict == Verdict::Rebalance(Trigger::Deposit) {
-            self.begin(myself, Trigger::Deposit, Vec::new(), &prices, origin, None)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Takes in what became of an order; the next order's intent is in the same append.
+    /// Takes in what the saga says; the next order's intent is in the same append.
     pub(super) async fn take_report(
         &mut self,
         myself: &ActorRef<IndexMsg>,
         report: SagaReport,
     ) -> Result<(), AppendError> {
-        let Some(index) = &self.index else {
-            return Ok(());
-        };
-        let current = index
-            .rebalance
+        let running = self.running().map(|running| running.rebalance_id);
+        let Some(index) = self
+            .index
             .as_ref()
-            .map(|running| (running.rebalance_id, running.status));
-        let Some((_, was)) = current.filter(|(id, _)| *id == report.rebalance_id) else {
+            .filter(|_| running == Some(report.rebalance_id))
+        else {
             return Ok(());
         };
         let origin = match &self.saga {
             Some(saga) => saga.origin.clone(),
             None => Origin::new(Some(index.owner), "system:resume", self.shell.new_key()),
         };
-        let decided = self.decide_report(index, report);
+        let was = self.status();
+        let decided = match report.said {
+            Said::Held => {
+                self.let_the_cycle_go();
+                return Ok(());
+            }
+            Said::Left => Vec::new(),
+            Said::Order(step, outcome) => {
+                let goes_on = matches!(outcome, OrderOutcome::Accepted);
+                let decided = self.decide_report(index, step, outcome);
+                if goes_on {
+                    self.let_the_cycle_go();
+                    return self.commit(decided, &origin).await;
+                }
+                decided
+            }
+            Said::Balances(version, balances) => {
+                if version == self.version {
+                    self.decide_balances(index, balances)
+                } else {
+                    // The index moved while the venue was asked: what it said is of before.
+                    Vec::new()
+                }
+            }
+        };
         self.commit(decided, &origin).await?;
         self.after_report(myself, was, &origin).await;
         Ok(())
     }
 
-    fn decide_report(&self, index: &Index, report: SagaReport) -> Vec<Event> {
-        let (rules, now, step) = (self.rules(), self.shell.now(), report.step);
-        let decided = match rebalance::report(index, step, report.outcome, &rules, now) {
+    fn decide_report(&self, index: &Index, step: u32, outcome: OrderOutcome) -> Vec<Event> {
+        let rules = self.rules();
+        let conditions = self.conditions(index, &rules);
+        let decided = match rebalance::report(index, step, outcome, &conditions) {
             Err(RebalanceRefusal::Arithmetic(_)) => {
                 let reason =
                     Reason::optional("the venue reports a fill that does not fit the books");
                 let unknown = OrderOutcome::Unknown(reason.unwrap_or_default());
-                rebalance::report(index, step, unknown, &rules, now)
+                rebalance::report(index, step, unknown, &conditions)
             }
             other => other,
         };
         let decided = decided.inspect_err(
             |error| tracing::warn!(index = %self.id, step, %error, "a report was left aside"),
         );
-        decided
-            .unwrap_or_default()
-            .into_iter()
-            .map(Event::Rebalance)
-            .collect()
+        let decided = decided.unwrap_or_default();
+        decided.into_iter().map(Event::Rebalance).collect()
     }
 
-    async fn after_report(
+    /// The end of a round.
+    fn decide_balances(&self, index: &Index, balances: Option<Balances>) -> Vec<Event> {
+        let rules = self.rules();
+        let conditions = self.conditions(index, &rules);
+        let _ = balances;
+        let settled = rebalance::settle(index, &self.shell.latest_prices(), &conditions);
+        let settled = settled.inspect_err(
+            |error| tracing::error!(index = %self.id, %error, "the rebalance cannot end"),
+        );
+        let settled = settled.unwrap_or_default();
+        settled.into_iter().map(Event::Rebalance).collect()
+    }
+
+    /// What follows from what was appended.
+    pub(super) async fn after_report(
         &mut self,
         myself: &ActorRef<IndexMsg>,
-        was: RebalanceStatus,
+        was: Option<RebalanceStatus>,
         origin: &Origin,
     ) {
-        let is = self
-            .index
-            .as_ref()
-            .and_then(|index| index.rebalance.as_ref())
-            .map(|running| running.status);
-        if was == RebalanceStatus::Stuck && is != Some(RebalanceStatus::Stuck) {
+        let is = self.status();
+        if was == Some(RebalanceStatus::Stuck) && is != was {
             self.shell.tally.rebalances_stuck.sub(1);
         }
         if let Some(done) = self.stopping.take() {
             return self.finish(myself, done).await;
         }
         if is == Some(RebalanceStatus::Stuck) {
-            // Nobody waits for a stuck rebalance: the cycle that started it goes on.
-            drop(self.saga.as_mut().and_then(|saga| saga.ticket.take()));
+            self.let_the_cycle_go();
             return;
         }
         self.carry_on(myself, origin, None).await;
     }
 
-    /// Hands the next order to the saga, or ends the saga.
-    async fn carry_on(
+    /// Nobody waits for a rebalance that is stuck, held back, or has an order open.
+    fn let_the_cycle_go(&mut self) {
+        drop(self.saga.as_mut().and_then(|saga| saga.ticket.take()));
+    }
+
+    /// Has the saga do what is next, or ends it.
+    pub(super) async fn carry_on(
         &mut self,
         myself: &ActorRef<IndexMsg>,
         origin: &Origin,
         ticket: Option<RebalanceTicket>,
     ) {
-        let running = self
-            .index
-            .as_ref()
-            .and_then(|index| index.rebalance.as_deref());
-        let Some(running) = running else {
+        let next = self.next_for_saga(false);
+        let Some((rebalance_id, effect, message)) = next else {
             if let Some(saga) = self.saga.take() {
                 saga.actor.stop(None);
             }
             return;
         };
-        let rebalance_id = running.rebalance_id;
-        let Effect::CarryOut(order) = rebalance::react(running) else {
+        if let Effect::AwaitApproval(until) = effect {
+            let wait = until.since(self.shell.now());
+            let wait = Duration::from_millis(wait.as_millis().saturating_add(1));
+            myself.send_after(wait, || IndexMsg::ExpireApproval);
             return;
-        };
+        }
         if self.saga.is_none() {
             self.spawn_saga(myself, rebalance_id, origin.clone(), ticket)
                 .await;
         }
-        self.send_to_saga(SagaMsg::Send(order));
+        self.send_to_saga(message);
+    }
+
+    /// What is next, and as a message to a saga; none when nothing runs.
+    fn next_for_saga(&self, resumed: bool) -> Option<(RebalanceId, Effect, Option<SagaMsg>)> {
+        let running = self.running()?;
+        let effect = rebalance::react(running);
+        let message = match effect {
+            Effect::CarryOut(order) if resumed => Some(SagaMsg::Resolve(order)),
+            Effect::CarryOut(order) => Some(SagaMsg::Send(order, pause(running))),
+            Effect::Withdraw(order) => Some(SagaMsg::Withdraw(order)),
+            Effect::Reconcile => Some(SagaMsg::Reconcile(self.version)),
+            Effect::AwaitApproval(_) => None,
+            Effect::Nothing => return None,
+        };
+        Some((running.rebalance_id, effect, message))
     }
 
     async fn spawn_saga(
@@ -306,20 +207,31 @@ impl Live {
         origin: Origin,
         ticket: Option<RebalanceTicket>,
     ) {
-        let Some(venue) = self.venue.clone() else {
+        let (Some(venue), Some(index)) = (self.venue.clone(), &self.index) else {
             return;
         };
+        let account = index.definition.account.as_str();
+        let Some(in_flight) = self.shell.in_flight.get(account).map(Arc::clone) else {
+            return;
+        };
+        let switch = Arc::new(Switch::new(index.mode));
+        let urge = watch::Sender::new(Urge::None);
         let arguments = SagaArguments {
             index: myself.clone(),
             index_id: self.id,
             rebalance_id,
             venue,
+            in_flight,
+            switch: Arc::clone(&switch),
+            urge: urge.subscribe(),
             shell: self.shell.clone(),
         };
         match Saga::spawn_linked(None, Saga, arguments, myself.get_cell()).await {
             Ok((actor, _)) => {
                 self.saga = Some(Box::new(RunningSaga {
                     actor,
+                    urge,
+                    switch,
                     origin,
                     ticket,
                 }));
@@ -335,40 +247,36 @@ impl Live {
         let Some(index) = &self.index else {
             return Ok(());
         };
+        let owner = index.owner;
         if !index.transfers.is_empty() {
             self.settle_transfers(myself).await?;
         }
-        let running = self
-            .index
-            .as_ref()
-            .and_then(|index| index.rebalance.as_deref());
-        let Some(rebalance_id) = running.map(|running| running.rebalance_id) else {
+        let Some((rebalance_id, effect, message)) = self.next_for_saga(true) else {
             return Ok(());
         };
+        let origin = Origin::new(Some(owner), "system:resume", self.shell.new_key());
+        if let Effect::AwaitApproval(_) = effect {
+            self.carry_on(myself, &origin, None).await;
+            return Ok(());
+        }
         if self.saga.is_none() {
-            let owner = self.index.as_ref().map(|index| index.owner);
-            let origin = Origin::new(owner, "system:resume", self.shell.new_key());
             self.spawn_saga(myself, rebalance_id, origin, None).await;
         }
-        self.ask_again();
+        self.send_to_saga(message);
         Ok(())
     }
 
-    /// Has the saga ask the venue what became of the open order.
-    pub(super) fn ask_again(&self) {
-        let running = self
-            .index
-            .as_ref()
-            .and_then(|index| index.rebalance.as_deref());
-        if let Some(Effect::CarryOut(order)) = running.map(rebalance::react) {
-            self.send_to_saga(SagaMsg::Resolve(order));
+    fn send_to_saga(&self, message: Option<SagaMsg>) {
+        if let (Some(saga), Some(message)) = (&self.saga, message) {
+            // A saga that has just failed is started again by its supervision event.
+            let _ = saga.actor.cast(message);
         }
     }
 
-    fn send_to_saga(&self, message: SagaMsg) {
+    /// Tells whoever waits inside the saga.
+    pub(super) fn urge(&self, urge: Urge) {
         if let Some(saga) = &self.saga {
-            // A saga that has just failed is started again by its supervision event.
-            let _ = saga.actor.cast(message);
+            saga.urge.send_replace(urge);
         }
     }
 
@@ -398,18 +306,24 @@ impl Live {
         }
     }
 
+    /// What is reported for a saga that fails every time.
     fn unknown_report(&self) -> Option<SagaReport> {
-        let running = self.index.as_ref()?.rebalance.as_deref()?;
-        let Effect::CarryOut(order) = rebalance::react(running) else {
-            return None;
+        let running = self.running()?;
+        let said = match running.open {
+            Some(order) => {
+                let reason = Reason::optional(
+                    "carrying the order out failed again and again; see the log output",
+                );
+                Said::Order(
+                    order.step,
+                    OrderOutcome::Unknown(reason.unwrap_or_default()),
+                )
+            }
+            None => Said::Balances(self.version, None),
         };
-        let reason =
-            Reason::optional("carrying the order out failed again and again; see the log output");
-        let outcome = OrderOutcome::Unknown(reason.unwrap_or_default());
         Some(SagaReport {
             rebalance_id: running.rebalance_id,
-            step: order.step,
-            outcome,
+            said,
         })
     }
 
@@ -420,16 +334,11 @@ impl Live {
     }
 }
 
-/// The price of every asset of an index; all are there when a check has passed.
-fn prices_of(index: &Index, prices: &PriceSnapshot) -> Vec<(Asset, Price)> {
-    let constituents = index.definition.constituents.iter().map(|line| line.asset);
-    let mut assets: Vec<Asset> = constituents
-        .chain(index.holdings.iter().map(|line| line.asset))
-        .collect();
-    assets.sort_unstable();
-    assets.dedup();
-    assets
-        .into_iter()
-        .filter_map(|asset| Some((asset, prices.price(asset).ok()?)))
-        .collect()
+/// The pause before an order: only the first one of a second or third plan waits.
+fn pause(running: &Rebalance) -> Duration {
+    if running.round > 1 && running.ended.is_empty() {
+        ROUND_PAUSE * (1 << (running.round - 2).min(8))
+    } else {
+        Duration::ZERO
+    }
 }

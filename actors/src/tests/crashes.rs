@@ -50,8 +50,10 @@ async fn faults_at_the_venue_end_as_the_table_says() {
         (&[Fault::None, Fault::FilledUnclear], (Completed, 2, 0)),
         (&[Fault::FilledPanic], (Completed, 2, 0)),
         (&[Fault::None, Fault::FilledPanic], (Completed, 2, 0)),
-        (&[Fault::None, Fault::Refused], (Failed, 1, 1)),
-        (&[Fault::Retryable; 8], (Failed, 0, 1)),
+        (&[Fault::None, Fault::Refused], (Completed, 2, 1)),
+        (&[Fault::Refused; 3], (Failed, 0, 3)),
+        (&[Fault::Retryable; 8], (Completed, 2, 1)),
+        (&[Fault::Retryable; 24], (Failed, 0, 3)),
     ];
     for (script, expected) in table {
         assert_eq!(with_faults(script).await, *expected, "{script:?}");

@@ -8,6 +8,7 @@
 
 mod crashes;
 mod cycles;
+mod decisions;
 mod deliveries;
 mod erasure;
 mod stored_bytes;

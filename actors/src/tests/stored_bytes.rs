@@ -68,12 +68,33 @@ fn every_sample_means_today_what_it_meant_when_it_was_written() {
         for (bytes, json) in samples {
             let event = catalogue::decode(&event_type, version, &bytes)
                 .unwrap_or_else(|error| panic!("{event_type} v{version}: {error}"));
-            assert_eq!(
-                catalogue::to_json(&event),
-                json,
-                "{event_type} v{version} reads differently now: give the new layout a new version"
+            let read = catalogue::to_json(&event);
+            // What an upcast adds stands not in the sample; all that stands there means the same.
+            let is_current = catalogue::type_of(&event) == (event_type.as_str(), version);
+            let same = if is_current {
+                read == json
+            } else {
+                means(&read, &json)
+            };
+            assert!(
+                same,
+                "{event_type} v{version} reads differently now, {read} for {json}: give the new \
+                 layout a new version"
             );
         }
+    }
+}
+
+/// Whether all of a sample is in what was read.
+fn means(read: &Value, sample: &Value) -> bool {
+    match (read, sample) {
+        (Value::Object(read), Value::Object(sample)) => sample
+            .iter()
+            .all(|(key, sample)| read.get(key).is_some_and(|read| means(read, sample))),
+        (Value::Array(read), Value::Array(sample)) => {
+            read.len() == sample.len() && read.iter().zip(sample).all(|(r, s)| means(r, s))
+        }
+        (read, sample) => read == sample,
     }
 }
 

@@ -20,8 +20,9 @@ use crate::index::{
 };
 use crate::job::{CycleSummary, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
-use crate::rebalance::{OrderOutcome, Reason, RebalanceStuck, TradeFailed, Trigger};
+use crate::rebalance::{self, OrderOutcome, Reason, RebalanceStuck, TradeFailed, Trigger};
 use crate::testing::*;
+use crate::trading::{Trading, TradingEvent, TradingMode};
 use crate::values::{
     OwnerId, Personal, Quantity, RebalanceId, RunId, Sealed, Span, Text, TokenId, TransferId,
     WebhookId,
@@ -74,6 +75,7 @@ fn stored(event: &Event, json: bool) {
             IndexEvent::ThresholdExceeded,
             IndexEvent::CheckSkipped,
             IndexEvent::CheckRecovered,
+            IndexEvent::TradingModeSet,
         ),
         Event::Rebalance(event) => each!(
             event,
@@ -84,7 +86,13 @@ fn stored(event: &Event, json: bool) {
             RebalanceEvent::Stuck,
             RebalanceEvent::Completed,
             RebalanceEvent::Failed,
+            RebalanceEvent::Approved,
+            RebalanceEvent::OrderAccepted,
+            RebalanceEvent::Replanned,
+            RebalanceEvent::CancelRequested,
+            RebalanceEvent::Cancelled,
         ),
+        Event::Trading(event) => each!(event, TradingEvent::ModeSet),
         Event::Market(event) => {
             each!(event, MarketEvent::PricesRecorded, MarketEvent::PriceHeld);
         }
@@ -125,17 +133,32 @@ fn a_life() -> World {
     world.start(Trigger::Deposit);
     world.check();
     world.report(OrderOutcome::Unknown(Reason::required("timeout").unwrap()));
-    while world.state().rebalance.is_some() {
-        let order = world.open();
-        let fill = world.expected_fill(&order);
-        world.report(OrderOutcome::Filled(fill));
-    }
+    world.report(OrderOutcome::Accepted);
+    world.fill_all();
     world.prices = snapshot(2, &[("AAA", "20"), ("BRK-B", "missing")]);
     world.check();
     world.prices = snapshot(3, &[("AAA", "20"), ("BRK-B", "400")]);
     world.start(Trigger::Manual);
-    world.report(OrderOutcome::Refused(Reason::required("halted").unwrap()));
+    while world.state().rebalance.is_some() {
+        if world.reconciles() {
+            world.settle_round();
+        } else {
+            world.report(OrderOutcome::Refused(Reason::required("halted").unwrap()));
+        }
+    }
+    world.approval_until = Some(hours(1));
+    world.start(Trigger::Manual);
+    let id = world.state().rebalance.as_ref().unwrap().rebalance_id;
+    let approved = rebalance::approve(world.state(), id, &world.conditions()).unwrap();
+    world.adopt_rebalance(&approved);
+    let reason = Reason::required("enough").unwrap();
+    let cancel = rebalance::cancel(world.state(), id, reason, T0).unwrap();
+    world.adopt_rebalance(&cancel);
     world.fill_all();
+    world.when(IndexCommand::SetTradingMode {
+        mode: TradingMode::Reducing,
+        reason: Text::required("quarterly audit").unwrap(),
+    });
     world.when(IndexCommand::Update { definition });
     world.when(IndexCommand::Withdraw {
         transfer_id: TransferId::from_u128(77),
@@ -290,7 +313,13 @@ fn other_events() -> Vec<Event> {
     let jobs = job_events().into_iter().map(Event::Job);
     let access = access_events().into_iter().map(Event::Access);
     let webhook = webhook_events().into_iter().map(Event::Webhook);
-    market.chain(jobs).chain(access).chain(webhook).collect()
+    let trading = Trading::set(TradingMode::Halted, reason(), T0);
+    market
+        .chain(jobs)
+        .chain(access)
+        .chain(webhook)
+        .chain([Event::Trading(trading)])
+        .collect()
 }
 
 #[test]
@@ -303,6 +332,7 @@ fn every_event_is_read_back() {
             Event::Index(IndexEvent::DriftDetected(_) | IndexEvent::ThresholdExceeded(_))
                 | Event::Rebalance(
                     RebalanceEvent::Started(_)
+                        | RebalanceEvent::Replanned(_)
                         | RebalanceEvent::Completed(_)
                         | RebalanceEvent::Failed(_)
                 )
@@ -312,7 +342,7 @@ fn every_event_is_read_back() {
     }
     assert_eq!(
         seen.len(),
-        12 + 7 + 2 + 2 + 10 + 4 - MISSING_FROM_A_LIFE,
+        13 + 12 + 2 + 2 + 10 + 4 + 1 - MISSING_FROM_A_LIFE,
         "{seen:?}"
     );
 }
@@ -334,6 +364,7 @@ fn every_rare_event_is_read_back() {
         SkipReason::TransferPending(TransferId::from_u128(1)),
         SkipReason::Arithmetic,
         SkipReason::Unavailable,
+        SkipReason::TradingHalted,
     ] {
         in_both(&CheckSkipped { reason, at: T0 });
     }

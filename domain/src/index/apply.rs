@@ -9,9 +9,8 @@ use super::{
     Funds, Holding, Index, IndexCreated, IndexEvent, PendingTransfer, Status, TransferSettled,
 };
 use crate::plan::Side;
-use crate::rebalance::{
-    Reason, Rebalance, RebalanceEvent, RebalanceStarted, RebalanceStatus, TradeExecuted,
-};
+use crate::rebalance::{Rebalance, RebalanceEvent, TradeExecuted};
+use crate::trading::TradingMode;
 use crate::values::{Amount, Asset, Quantity, Timestamp, TransferId};
 
 /// Adopts an event of the index. Total: an event before the first `Created` changes nothing.
@@ -52,6 +51,7 @@ pub fn apply(index: &mut Option<Index>, event: &IndexEvent) {
         }
         IndexEvent::ThresholdExceeded(_) | IndexEvent::CheckRecovered(_) => index.skipped = None,
         IndexEvent::CheckSkipped(e) => index.skipped = Some(e.reason.clone()),
+        IndexEvent::TradingModeSet(e) => index.mode = e.mode,
     }
 }
 
@@ -77,6 +77,7 @@ impl Index {
             rebalance: None,
             noticed_seq: None,
             skipped: None,
+            mode: TradingMode::Active,
             created_at: created.at,
             updated_at: created.at,
         }
@@ -133,44 +134,37 @@ impl Index {
     }
 
     pub(crate) fn adopt_rebalance(&mut self, event: &RebalanceEvent) {
+        if let RebalanceEvent::Started(started) = event {
+            self.rebalance = Some(Box::new(Rebalance::started(started)));
+            self.investment_due = false;
+            self.skipped = None;
+        }
+        if let RebalanceEvent::TradeExecuted(trade) = event {
+            self.book(trade);
+        }
+        if let Some(rebalance) = &mut self.rebalance {
+            rebalance.adopt(event);
+        }
         match event {
-            RebalanceEvent::Started(e) => {
-                self.rebalance = Some(Box::new(Rebalance::started(e)));
-                self.investment_due = false;
-                self.skipped = None;
-            }
-            RebalanceEvent::OrderIntended(e) => {
-                if let Some(rebalance) = &mut self.rebalance {
-                    rebalance.open = Some(e.order);
-                    rebalance.last_step = e.order.step;
-                }
-            }
-            RebalanceEvent::TradeExecuted(e) => {
-                self.book(e);
-                if let Some(rebalance) = &mut self.rebalance {
-                    rebalance.end_order(e.asset, e.side);
-                    rebalance.executed = rebalance.executed.saturating_add(1);
-                }
-            }
-            RebalanceEvent::TradeFailed(e) => {
-                if let Some(rebalance) = &mut self.rebalance {
-                    rebalance.end_order(e.asset, e.side);
-                    rebalance.failure.get_or_insert_with(|| e.reason.clone());
-                }
-            }
-            RebalanceEvent::Stuck(_) => {
-                if let Some(rebalance) = &mut self.rebalance {
-                    rebalance.status = RebalanceStatus::Stuck;
-                }
-            }
             RebalanceEvent::Completed(e) => self.end_rebalance(e.trades, e.at),
             RebalanceEvent::Failed(e) => self.end_rebalance(e.trades, e.at),
+            RebalanceEvent::Cancelled(e) => self.end_rebalance(e.trades, e.at),
+            RebalanceEvent::Started(_)
+            | RebalanceEvent::Approved(_)
+            | RebalanceEvent::OrderIntended(_)
+            | RebalanceEvent::OrderAccepted(_)
+            | RebalanceEvent::TradeExecuted(_)
+            | RebalanceEvent::TradeFailed(_)
+            | RebalanceEvent::Stuck(_)
+            | RebalanceEvent::Replanned(_)
+            | RebalanceEvent::CancelRequested(_) => {}
         }
     }
 
     fn book(&mut self, trade: &TradeExecuted) {
         let incoming = trade.side == Side::Buy;
         self.move_asset(trade.asset, signed(trade.quantity.get(), incoming));
+        self.move_asset(trade.asset, signed(trade.base_fee.get(), false));
         self.move_cash(signed(trade.notional.get(), !incoming));
         self.move_cash(signed(trade.fee.get(), false));
     }
@@ -180,32 +174,6 @@ impl Index {
         if trades > 0 {
             self.last_rebalanced_at = Some(at);
         }
-    }
-}
-
-impl Rebalance {
-    fn started(started: &RebalanceStarted) -> Self {
-        Self {
-            rebalance_id: started.rebalance_id,
-            trigger: started.trigger,
-            status: RebalanceStatus::Executing,
-            total_value: started.total_value,
-            plan: started.plan.clone(),
-            prices: started.prices.clone(),
-            open: None,
-            last_step: 0,
-            ended: Vec::new(),
-            executed: 0,
-            failure: None::<Reason>,
-            started_at: started.at,
-        }
-    }
-
-    /// An order has an outcome: whoever was stuck on it goes on.
-    fn end_order(&mut self, asset: Asset, side: Side) {
-        self.status = RebalanceStatus::Executing;
-        self.open = None;
-        self.ended.push((asset, side));
     }
 }
 

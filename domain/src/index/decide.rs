@@ -2,8 +2,9 @@
 
 use super::{
     Definition, DefinitionError, Deposited, Funds, Index, IndexCreated, IndexDeleted, IndexEvent,
-    IndexPaused, IndexResumed, IndexUpdated, Status, TransferSettled, Withdrawn,
+    IndexPaused, IndexResumed, IndexUpdated, Status, TradingModeSet, TransferSettled, Withdrawn,
 };
+use crate::trading::{SwitchReason, TradingMode};
 use crate::values::{
     Amount, ArithmeticError, Asset, IndexId, OwnerId, Quantity, RebalanceId, Timestamp, TransferId,
 };
@@ -55,6 +56,13 @@ pub enum IndexCommand {
     SettleTransfer {
         /// The transfer.
         transfer_id: TransferId,
+    },
+    /// Set the index's own kill switch.
+    SetTradingMode {
+        /// What shall hold.
+        mode: TradingMode,
+        /// Why.
+        reason: SwitchReason,
     },
 }
 
@@ -185,6 +193,9 @@ fn decide_existing(
         }
         IndexCommand::SettleTransfer { transfer_id } => {
             IndexEvent::TransferSettled(TransferSettled { transfer_id, at })
+        }
+        IndexCommand::SetTradingMode { mode, reason } => {
+            IndexEvent::TradingModeSet(TradingModeSet { mode, reason, at })
         }
     };
     Ok(vec![event])

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Definition;
 use crate::market::PriceProblem;
+use crate::trading::{SwitchReason, TradingMode};
 use crate::values::{
     Amount, Asset, IndexId, OwnerId, Percent, Quantity, RebalanceId, Timestamp, TransferId,
 };
@@ -32,6 +33,8 @@ pub enum SkipReason {
     Arithmetic,
     /// The index could not be rehydrated or did not answer.
     Unavailable,
+    /// The kill switch forbids every order.
+    TradingHalted,
 }
 
 /// What happened to an index.
@@ -61,6 +64,8 @@ pub enum IndexEvent {
     CheckSkipped(CheckSkipped),
     /// A check went through again after a skipped one, and found nothing else to tell.
     CheckRecovered(CheckRecovered),
+    /// Its own kill switch was set.
+    TradingModeSet(TradingModeSet),
 }
 
 /// `index.created` v1.
@@ -181,7 +186,7 @@ pub struct ThresholdExceeded {
     pub at: Timestamp,
 }
 
-/// `index.check_skipped` v1.
+/// `index.check_skipped` v2; v1 had fewer reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckSkipped {
@@ -195,6 +200,18 @@ pub struct CheckSkipped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckRecovered {
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `index.trading_mode_set` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TradingModeSet {
+    /// What holds from now on.
+    pub mode: TradingMode,
+    /// Why.
+    pub reason: SwitchReason,
     /// When.
     pub at: Timestamp,
 }

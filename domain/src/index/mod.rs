@@ -16,6 +16,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::rebalance::Rebalance;
+use crate::trading::TradingMode;
 use crate::values::{Amount, Asset, IndexId, OwnerId, Quantity, Timestamp, TransferId};
 
 pub use apply::{apply, apply_rebalance};
@@ -27,7 +28,7 @@ pub use definition::{
 pub use event::{
     CheckRecovered, CheckSkipped, Deposited, DriftDetected, Funds, IndexCreated, IndexDeleted,
     IndexEvent, IndexPaused, IndexResumed, IndexUpdated, SkipReason, ThresholdExceeded,
-    TransferSettled, Withdrawn,
+    TradingModeSet, TransferSettled, Withdrawn,
 };
 
 /// Where an index is in its life.
@@ -94,6 +95,8 @@ pub struct Index {
     pub noticed_seq: Option<u64>,
     /// The reason of the last skipped check, until a check goes through.
     pub skipped: Option<SkipReason>,
+    /// Which of its orders may be sent, as far as its own switch is concerned.
+    pub mode: TradingMode,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its definition or status changed last.

@@ -13,7 +13,7 @@ use super::*;
 use crate::Event;
 use crate::check::Verdict;
 use crate::plan::InstrumentRules;
-use crate::rebalance::{OrderOutcome, Reason};
+use crate::rebalance::{OrderOutcome, Phase, Reason};
 use crate::testing::*;
 use crate::values::Span;
 
@@ -140,6 +140,9 @@ fn take(world: &mut World, step: &Step) {
         {
             world.start(crate::rebalance::Trigger::Manual);
         }
+        Step::Report(_) if world.reconciles() => {
+            world.settle_round();
+        }
         Step::Report(kind) if world.state().rebalance.is_some() => {
             let order = world.open();
             let outcome = match kind % 8 {
@@ -156,6 +159,7 @@ fn take(world: &mut World, step: &Step) {
                 price: price("1"),
                 notional: Amount::new((*notional).into()),
                 fee: Amount::ZERO,
+                base_fee: Quantity::ZERO,
             });
             if let Ok(events) = world.try_report(step % 4, outcome) {
                 world.adopt_rebalance(&events);
@@ -172,9 +176,14 @@ fn holds_together(index: &Index) {
     assert!(index.holdings.is_sorted_by(|a, b| a.asset < b.asset));
     assert!(index.transfers.len() <= TRANSFERS_MAX);
     if let Some(rebalance) = &index.rebalance {
+        let on_its_way = matches!(
+            rebalance.phase,
+            Phase::Selling | Phase::Buying | Phase::Stuck
+        );
+        assert_eq!(rebalance.open.is_some(), on_its_way);
         assert!(
-            rebalance.open.is_some(),
-            "what runs has an order to carry out"
+            !rebalance.phase.is_terminal(),
+            "what ended leaves the index"
         );
     }
 }

@@ -58,6 +58,8 @@ pub enum LineReason {
     TrimmedToCash,
     /// Numbers that do not fit.
     Arithmetic,
+    /// The kill switch lets nothing be bought.
+    TradingReduced,
 }
 
 /// One trade of a plan.
@@ -97,6 +99,21 @@ pub struct TradePlan {
 }
 
 impl TradePlan {
+    /// What is left of it while nothing may be bought.
+    #[must_use]
+    pub fn without_buys(mut self) -> Self {
+        let (sells, buys) = self
+            .orders
+            .into_iter()
+            .partition(|order| order.side == Side::Sell);
+        self.orders = sells;
+        let buys: Vec<PlannedOrder> = buys;
+        for buy in buys {
+            self.note(buy.asset, LineReason::TradingReduced);
+        }
+        self
+    }
+
     /// Notes why a line is not traded in full; the last reason of a line is the binding one.
     fn note(&mut self, asset: Asset, reason: LineReason) {
         match self.skipped.iter_mut().find(|line| line.asset == asset) {

@@ -11,21 +11,31 @@ use crate::values::{Amount, Asset, Percent, Price, Quantity, RebalanceId, Timest
 pub enum RebalanceEvent {
     /// It began; the plan is fixed, buys are sized anew from real cash.
     Started(RebalanceStarted),
+    /// Its plan was approved.
+    Approved(RebalanceApproved),
     /// An order is about to be sent.
     OrderIntended(OrderIntended),
+    /// The venue has an order and has not closed it yet.
+    OrderAccepted(OrderAccepted),
     /// An order was filled; holdings and cash change with it.
     TradeExecuted(TradeExecuted),
     /// An order came to nothing.
     TradeFailed(TradeFailed),
     /// Nobody knows what became of an order.
     Stuck(RebalanceStuck),
+    /// A new plan for what failed orders and partial fills left.
+    Replanned(RebalanceReplanned),
+    /// It is to be called off: no order follows the one that is on its way.
+    CancelRequested(RebalanceCancelRequested),
     /// All orders ended well.
     Completed(RebalanceCompleted),
-    /// At least one order failed.
+    /// Orders failed, also in the last round.
     Failed(RebalanceFailed),
+    /// It was called off.
+    Cancelled(RebalanceCancelled),
 }
 
-/// `rebalance.started` v1.
+/// `rebalance.started` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceStarted {
@@ -41,6 +51,18 @@ pub struct RebalanceStarted {
     pub plan: TradePlan,
     /// The prices it works with: every asset of the index.
     pub prices: Vec<(Asset, Price)>,
+    /// Until when it waits for approval; none when it needs none.
+    pub approval_until: Option<Timestamp>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `rebalance.approved` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceApproved {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
     /// When.
     pub at: Timestamp,
 }
@@ -57,7 +79,23 @@ pub struct OrderIntended {
     pub at: Timestamp,
 }
 
-/// `trade.executed` v1.
+/// `order.accepted` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderAccepted {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
+    /// The order's step.
+    pub step: u32,
+    /// The asset.
+    pub asset: Asset,
+    /// Buy or sell.
+    pub side: Side,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `trade.executed` v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TradeExecuted {
@@ -69,6 +107,8 @@ pub struct TradeExecuted {
     pub asset: Asset,
     /// Buy or sell.
     pub side: Side,
+    /// Quantity ordered: above the quantity traded when the order was filled in part.
+    pub ordered: Quantity,
     /// Quantity traded.
     pub quantity: Quantity,
     /// Average price.
@@ -77,6 +117,8 @@ pub struct TradeExecuted {
     pub notional: Amount,
     /// Fee in cash, on top of a buy, out of a sell.
     pub fee: Amount,
+    /// Fee in the asset itself, out of a buy, on top of a sell.
+    pub base_fee: Quantity,
     /// When.
     pub at: Timestamp,
 }
@@ -115,6 +157,36 @@ pub struct RebalanceStuck {
     pub at: Timestamp,
 }
 
+/// `rebalance.replanned` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceReplanned {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
+    /// Counts the plans of a rebalance from 1.
+    pub round: u32,
+    /// Value with cash.
+    pub total_value: Amount,
+    /// The plan.
+    pub plan: TradePlan,
+    /// The prices it works with: every asset of the index.
+    pub prices: Vec<(Asset, Price)>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `rebalance.cancel_requested` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceCancelRequested {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// `rebalance.completed` v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +209,20 @@ pub struct RebalanceFailed {
     pub rebalance_id: RebalanceId,
     /// Drift after, percentage points, at the prices of the plan; none if it cannot be told.
     pub drift_after: Option<Percent>,
+    /// How many trades were executed.
+    pub trades: u32,
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `rebalance.cancelled` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceCancelled {
+    /// The rebalance.
+    pub rebalance_id: RebalanceId,
     /// How many trades were executed.
     pub trades: u32,
     /// Why.

@@ -58,6 +58,11 @@ fn words(events: &[RebalanceEvent]) -> Vec<String> {
         RebalanceEvent::TradeExecuted(_) => "executed".to_owned(),
         RebalanceEvent::TradeFailed(_) => "trade failed".to_owned(),
         RebalanceEvent::Stuck(_) => "stuck".to_owned(),
+        RebalanceEvent::Approved(_) => "approved".to_owned(),
+        RebalanceEvent::OrderAccepted(_) => "accepted".to_owned(),
+        RebalanceEvent::Replanned(e) => format!("plan {}", e.round),
+        RebalanceEvent::CancelRequested(_) => "cancel requested".to_owned(),
+        RebalanceEvent::Cancelled(e) => format!("cancelled {} {}", e.trades, e.reason),
         RebalanceEvent::Completed(e) => format!("completed {}", e.trades),
         RebalanceEvent::Failed(e) => format!("failed {} {}", e.trades, e.reason),
     };
@@ -88,28 +93,27 @@ fn every_order_is_an_intent_first_and_sells_come_before_buys() {
     let mut world = one_sell_two_buys();
     assert_eq!(words(&world.start(Trigger::Drift)), ["started", "sell AAA"]);
     for expected in [
-        ["executed", "buy BBB"],
-        ["executed", "buy CCC"],
-        ["executed", "completed 3"],
+        &["executed", "buy BBB"][..],
+        &["executed", "buy CCC"],
+        &["executed"],
     ] {
         let outcome = filled(&world);
         assert_eq!(words(&world.report(outcome)), expected);
     }
+    assert_eq!(words(&world.settle_round()), ["completed 3"]);
     assert_eq!(world.state().rebalance, None);
 }
 
 #[test]
 fn an_empty_plan_starts_and_ends_at_once_and_counts_as_no_rebalance() {
     let mut world = invested().at(hours(5));
-    assert_eq!(
-        words(&world.start(Trigger::Manual)),
-        ["started", "completed 0"]
-    );
+    assert_eq!(words(&world.start(Trigger::Manual)), ["started"]);
+    assert_eq!(words(&world.settle_round()), ["completed 0"]);
     assert_eq!(world.state().last_rebalanced_at, Some(T0));
 }
 
 #[test]
-fn a_failed_sell_leaves_the_buys_what_cash_there_is() {
+fn a_failed_sell_leaves_the_buys_what_cash_there_is_and_is_tried_again() {
     let mut world = one_sell_two_buys().cash("100");
     world.start(Trigger::Drift);
     assert_eq!(
@@ -117,29 +121,151 @@ fn a_failed_sell_leaves_the_buys_what_cash_there_is() {
         ["trade failed", "buy BBB"]
     );
     assert_eq!(world.open().quantity, quantity("5"));
-    let outcome = filled(&world);
-    world.report(outcome);
-    let outcome = filled(&world);
-    assert_eq!(
-        words(&world.report(outcome)),
-        ["executed", "failed 2 closed"]
-    );
+    for _ in 0..2 {
+        let outcome = filled(&world);
+        world.report(outcome);
+    }
     assert_eq!(world.state().cash, Amount::ZERO);
+    assert_eq!(words(&world.settle_round()), ["plan 2", "sell AAA"]);
+    world.fill_all();
+    assert!(world.plan().orders.is_empty());
     assert_eq!(world.state().last_rebalanced_at, Some(T0));
 }
 
 #[test]
-fn the_first_failure_is_the_reason_and_without_trades_nothing_was_rebalanced() {
+fn what_fails_in_every_round_fails_with_the_first_reason_of_the_last() {
     let mut world = one_sell_two_buys();
     world.start(Trigger::Drift);
-    let events = world.report(OrderOutcome::NotSent(reason("no way through")));
-    // No sell, no cash: the buys fall away without a word.
-    assert_eq!(words(&events), ["trade failed", "failed 0 no way through"]);
-    let RebalanceEvent::Failed(failed) = &events[1] else {
+    for round in 1..ROUNDS_MAX {
+        // No sell, no cash: the buys fall away without a word.
+        world.report(OrderOutcome::NotSent(reason("no way through")));
+        let next = format!("plan {}", round + 1);
+        assert_eq!(words(&world.settle_round()), [next.as_str(), "sell AAA"]);
+    }
+    world.report(refused("closed"));
+    let events = world.settle_round();
+    assert_eq!(words(&events), ["failed 0 closed"]);
+    let RebalanceEvent::Failed(failed) = &events[0] else {
         panic!("it failed");
     };
     assert_eq!(failed.drift_after, Some(percent("50")));
     assert_eq!(world.state().last_rebalanced_at, None);
+}
+
+#[test]
+fn what_was_filled_in_part_is_planned_anew_from_what_is_held() {
+    let mut world = one_sell_two_buys();
+    world.start(Trigger::Drift);
+    let mut fill = world.expected_fill(&world.open());
+    (fill.quantity, fill.notional) = (quantity("20"), amount("200"));
+    world.report(OrderOutcome::Filled(fill));
+    for _ in 0..2 {
+        let outcome = filled(&world);
+        world.report(outcome);
+    }
+    assert_eq!(words(&world.settle_round()), ["plan 2", "sell AAA"]);
+    assert_eq!(world.open().quantity, quantity("30"));
+    assert_eq!(world.open().step, 4);
+    world.fill_all();
+    assert_eq!(world.state().quantity(asset("AAA")), quantity("50"));
+}
+
+#[test]
+fn a_planned_rebalance_waits_for_approval_until_its_time() {
+    let mut world = one_sell_two_buys();
+    world.approval_until = Some(hours(1));
+    assert_eq!(words(&world.start(Trigger::Drift)), ["started"]);
+    let rebalance = world.state().rebalance.as_ref().unwrap();
+    let id = rebalance.rebalance_id;
+    assert_eq!(react(rebalance), Effect::AwaitApproval(hours(1)));
+    assert_eq!(expire(world.state(), hours(1)), Ok(Vec::new()));
+    let late = world.at_conditions(hours(2));
+    let refusal = RebalanceRefusal::ApprovalExpired(hours(1));
+    assert_eq!(approve(world.state(), id, &late), Err(refusal));
+    let expired = expire(world.state(), hours(2)).unwrap();
+    assert_eq!(
+        words(&expired),
+        ["cancelled 0 nobody approved the plan in time"]
+    );
+    let in_time = world.at_conditions(hours(1));
+    let approved = approve(world.state(), id, &in_time).unwrap();
+    assert_eq!(words(&approved), ["approved", "sell AAA"]);
+    world.adopt_rebalance(&approved);
+    let refusal = approve(world.state(), id, &world.conditions());
+    assert!(matches!(refusal, Err(RebalanceRefusal::Illegal(_))));
+    world.fill_all();
+    assert!(world.plan().orders.is_empty());
+}
+
+#[test]
+fn a_cancelled_rebalance_closes_the_order_on_its_way_and_keeps_what_was_filled() {
+    let mut world = one_sell_two_buys();
+    world.start(Trigger::Drift);
+    let id = world.state().rebalance.as_ref().unwrap().rebalance_id;
+    let asked = cancel(world.state(), id, reason("enough"), T0).unwrap();
+    assert_eq!(words(&asked), ["cancel requested"]);
+    world.adopt_rebalance(&asked);
+    assert_eq!(
+        cancel(world.state(), id, reason("more"), T0),
+        Ok(Vec::new())
+    );
+    let order = world.open();
+    let rebalance = world.state().rebalance.as_ref().unwrap();
+    assert_eq!(react(rebalance), Effect::Withdraw(order));
+    let outcome = filled(&world);
+    assert_eq!(words(&world.report(outcome)), ["executed"]);
+    assert_eq!(words(&world.settle_round()), ["cancelled 1 enough"]);
+    assert_eq!(world.state().quantity(asset("AAA")), quantity("50"));
+    let other = RebalanceId::from_u128(77);
+    assert_eq!(
+        cancel(world.state(), other, reason("x"), T0),
+        Err(RebalanceRefusal::NotThisOne(other))
+    );
+}
+
+#[test]
+fn the_kill_switch_stops_beginnings_and_while_reducing_every_buy() {
+    let mut world = one_sell_two_buys();
+    let RebalanceEvent::Started(started) = world.start(Trigger::Drift).remove(0) else {
+        panic!("it starts");
+    };
+    let mut idle = one_sell_two_buys();
+    idle.mode = TradingMode::Halted;
+    let refusal = RebalanceRefusal::Halted;
+    let halted = start(idle.state(), started, &idle.conditions());
+    assert_eq!(halted, Err(refusal));
+    world.mode = TradingMode::Reducing;
+    let outcome = filled(&world);
+    assert_eq!(words(&world.report(outcome)), ["executed"]);
+    assert_eq!(words(&world.settle_round()), ["completed 1"]);
+    assert_eq!(world.state().cash, amount("500"));
+}
+
+#[test]
+fn an_open_order_is_told_once() {
+    let mut world = one_sell_two_buys();
+    world.start(Trigger::Drift);
+    assert_eq!(words(&world.report(OrderOutcome::Accepted)), ["accepted"]);
+    assert!(world.report(OrderOutcome::Accepted).is_empty());
+    world.report(OrderOutcome::Unknown(reason("timeout")));
+    // Found again, and open: nobody has to be asked any more.
+    assert_eq!(words(&world.report(OrderOutcome::Accepted)), ["accepted"]);
+    let rebalance = world.state().rebalance.as_ref().unwrap();
+    assert_eq!(rebalance.phase, Phase::Selling);
+}
+
+#[test]
+fn a_fee_in_the_asset_comes_off_what_a_buy_brings_and_on_top_of_a_sell() {
+    let mut world = one_sell_two_buys();
+    world.start(Trigger::Drift);
+    let mut fill = world.expected_fill(&world.open());
+    fill.base_fee = quantity("1");
+    world.report(OrderOutcome::Filled(fill));
+    assert_eq!(world.state().quantity(asset("AAA")), quantity("49"));
+    let mut fill = world.expected_fill(&world.open());
+    fill.base_fee = quantity("0.5");
+    world.report(OrderOutcome::Filled(fill));
+    assert_eq!(world.state().quantity(asset("BBB")), quantity("24.5"));
 }
 
 #[test]
@@ -174,13 +300,13 @@ fn an_order_of_unknown_fate_is_stuck_once_and_goes_on_when_it_is_known() {
     let unknown = || OrderOutcome::Unknown(reason("timeout"));
     assert_eq!(words(&world.report(unknown())), ["stuck"]);
     let rebalance = world.state().rebalance.as_ref().unwrap();
-    assert_eq!(rebalance.status, RebalanceStatus::Stuck);
+    assert_eq!(rebalance.status(), RebalanceStatus::Stuck);
     assert_eq!(react(rebalance), Effect::CarryOut(order));
     assert_eq!(words(&world.report(unknown())), Vec::<String>::new());
     let outcome = filled(&world);
     assert_eq!(words(&world.report(outcome)), ["executed", "buy BBB"]);
     let rebalance = world.state().rebalance.as_ref().unwrap();
-    assert_eq!(rebalance.status, RebalanceStatus::Executing);
+    assert_eq!(rebalance.status(), RebalanceStatus::Executing);
 }
 
 #[test]
@@ -266,20 +392,20 @@ fn only_one_rebalance_runs_and_only_on_prices_of_every_asset() {
         panic!("it starts");
     };
     let refusal = RebalanceRefusal::AlreadyRunning(started.rebalance_id);
-    assert_eq!(start(world.state(), started.clone(), &free), Err(refusal));
+    assert_eq!(
+        start(world.state(), started.clone(), &world.conditions()),
+        Err(refusal)
+    );
     let mut blind = started;
     blind.prices.pop();
     let refusal = RebalanceRefusal::Arithmetic(ArithmeticError);
     let idle = one_sell_two_buys();
-    assert_eq!(start(idle.state(), blind, &free), Err(refusal));
+    assert_eq!(start(idle.state(), blind, &idle.conditions()), Err(refusal));
 }
 
 #[test]
 fn cash_that_comes_in_on_the_way_buys_what_was_missing() {
     let mut world = one_sell_two_buys();
-    world.start(Trigger::Drift);
-    world.report(refused("closed"));
-    assert_eq!(world.state().rebalance, None);
     world.start(Trigger::Drift);
     world.when(IndexCommand::Deposit {
         transfer_id: TransferId::from_u128(900),
@@ -302,10 +428,11 @@ fn drift_after_is_told_at_the_prices_of_the_plan() {
     let mut world = one_sell_two_buys();
     world.start(Trigger::Drift);
     let mut last = Vec::new();
-    while world.state().rebalance.is_some() {
+    while !world.reconciles() {
         let outcome = filled(&world);
         last = world.report(outcome);
     }
+    last.extend(world.settle_round());
     let Some(RebalanceEvent::Completed(completed)) = last.last() else {
         panic!("it completes");
     };

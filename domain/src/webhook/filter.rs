@@ -10,7 +10,7 @@ pub const FILTER_MAX: usize = 50;
 const ENTRY_MAX: usize = 64;
 
 /// The event types that owners can subscribe to, besides `*` for all.
-pub const EVENT_TYPES: [&str; 17] = [
+pub const EVENT_TYPES: [&str; 22] = [
     "index.created",
     "index.updated",
     "index.deleted",
@@ -20,10 +20,15 @@ pub const EVENT_TYPES: [&str; 17] = [
     "index.withdrawn",
     "index.check_skipped",
     "index.check_recovered",
+    "index.trading_mode_set",
     "rebalance.started",
     "rebalance.completed",
     "rebalance.failed",
     "rebalance.stuck",
+    "rebalance.approved",
+    "rebalance.replanned",
+    "rebalance.cancelled",
+    "order.accepted",
     "trade.executed",
     "trade.failed",
     "drift.detected",

@@ -3,6 +3,7 @@
 use evenkeel_actors::engine::{IndexFilter, IndexView};
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{Constituent, Holding, Rebalancing, Risk, SkipReason, Status};
+use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::{Amount, IndexId, OwnerId, Percent, RebalanceId, Text, Timestamp};
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -59,6 +60,8 @@ struct IndexBody<'a> {
     active_rebalance_id: Option<RebalanceId>,
     /// Deposits and withdrawals that the venue may not know of yet.
     pending_transfers: usize,
+    /// Its own kill switch.
+    trading_mode: TradingMode,
     /// Why the last check traded nothing.
     skipped: Option<String>,
     last_rebalanced_at: Option<Timestamp>,
@@ -89,6 +92,7 @@ fn body(view: &IndexView) -> impl Serialize + '_ {
             .as_ref()
             .map(|rebalance| rebalance.rebalance_id),
         pending_transfers: index.transfers.len(),
+        trading_mode: index.mode,
         skipped: index.skipped.as_ref().map(in_words),
         last_rebalanced_at: index.last_rebalanced_at,
         version: view.version,
@@ -104,6 +108,7 @@ fn in_words(reason: &SkipReason) -> String {
         SkipReason::TransferPending(id) => format!("transfer {id} has not reached the venue yet"),
         SkipReason::Arithmetic => "a number does not fit into 28 digits".to_owned(),
         SkipReason::Unavailable => "the index did not answer".to_owned(),
+        SkipReason::TradingHalted => "the kill switch is set to HALTED".to_owned(),
     }
 }
 

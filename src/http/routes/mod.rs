@@ -1,5 +1,6 @@
 //! The routes, one file per resource. A route that is not in [`table`] does not exist.
 
+mod decisions;
 mod definition;
 mod deliveries;
 mod events;
@@ -11,6 +12,7 @@ mod owners;
 mod prices;
 mod rebalances;
 mod stream;
+mod trading;
 mod webhooks;
 
 use super::Api;
@@ -22,6 +24,8 @@ pub fn table() -> Vec<Row<Api>> {
         indexes::rows(),
         funds::rows(),
         rebalances::rows(),
+        decisions::rows(),
+        trading::rows(),
         events::rows(),
         stream::rows(),
         prices::rows(),
@@ -79,7 +83,7 @@ mod tests {
             let path = row.path.strip_prefix("/api/").unwrap();
             let resource = path.split('/').next().unwrap();
             let expected = match (resource, &row.method) {
-                ("owners", _) => Scope::Admin,
+                ("owners", _) | ("trading", &Method::PUT) => Scope::Admin,
                 (_, &Method::GET) => Scope::Read,
                 ("indexes", _) => Scope::Trade,
                 ("webhooks", _) => Scope::Webhooks,

@@ -1,6 +1,6 @@
 //! `/api/indexes/{id}/rebalance`, `/drift`, `/rebalances`, `/trades`.
 
-use evenkeel_actors::books::RebalanceRecord;
+use evenkeel_actors::books::{OrderRecord, RebalanceRecord};
 use evenkeel_actors::engine::{LoggedEvent, RebalanceAnswer};
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
@@ -137,6 +137,7 @@ struct TradeBody<'a> {
     price: Option<Price>,
     notional: Option<Amount>,
     fee: Option<Amount>,
+    base_fee: Option<Quantity>,
     reason: Option<&'a str>,
     at: Timestamp,
 }
@@ -152,6 +153,7 @@ fn executed(trade: &TradeExecuted) -> TradeBody<'static> {
         price: Some(trade.price),
         notional: Some(trade.notional),
         fee: Some(trade.fee),
+        base_fee: Some(trade.base_fee),
         reason: None,
         at: trade.at,
     }
@@ -168,6 +170,7 @@ fn failed(trade: &TradeFailed) -> TradeBody<'_> {
         price: None,
         notional: None,
         fee: None,
+        base_fee: None,
         reason: Some(trade.reason.as_str()),
         at: trade.at,
     }
@@ -176,20 +179,22 @@ fn failed(trade: &TradeFailed) -> TradeBody<'_> {
 /// A rebalance on the wire.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RebalanceBody<'a> {
+pub(super) struct RebalanceBody<'a> {
     rebalance_id: RebalanceId,
     trigger: Trigger,
     status: RebalanceStatus,
     drift_before: Percent,
     drift_after: Option<Percent>,
+    approval_until: Option<Timestamp>,
     plan: &'a TradePlan,
+    orders: &'a [OrderRecord],
     trades: Vec<TradeBody<'a>>,
     reason: Option<&'a str>,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
 }
 
-fn body(record: &RebalanceRecord) -> RebalanceBody<'_> {
+pub(super) fn body(record: &RebalanceRecord) -> RebalanceBody<'_> {
     let mut trades: Vec<_> = record.trades.iter().map(executed).collect();
     trades.extend(record.failures.iter().map(failed));
     trades.sort_by_key(|trade| trade.step);
@@ -199,7 +204,9 @@ fn body(record: &RebalanceRecord) -> RebalanceBody<'_> {
         status: record.status,
         drift_before: record.drift_before,
         drift_after: record.drift_after,
+        approval_until: record.approval_until,
         plan: &record.plan,
+        orders: &record.orders,
         trades,
         reason: record.reason.as_ref().map(Reason::as_str),
         started_at: record.started_at,

@@ -174,6 +174,7 @@ impl Account {
                 price,
                 notional,
                 fee,
+                base_fee: Quantity::ZERO,
             })
         } else {
             Err("the account does not cover the order")

@@ -248,6 +248,11 @@ impl Venue for PaperVenue {
         self.known(id, &account, client_order_id).await
     }
 
+    /// Every order is closed when it is answered, so there is nothing to close.
+    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
+        Ok(())
+    }
+
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
         let account = self.account(transfer.account);
         let mut account = account.lock().await;
