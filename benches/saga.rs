@@ -1,7 +1,7 @@
 //! Rebalances of three steps, all of them durable: how many per second, and how soon one is done.
 //!
 //! `cargo bench --bench saga` prints lines to read, `-- --json` one JSON object per figure.
-//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: full, steady.
+//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, full.
 //!
 //! ```text
 //! rebalance by hand ─► plan + intent ─► sell ─► outcome + intent ─► buy ─► outcome + completed
@@ -342,10 +342,11 @@ async fn steady(engine: &Engine, ids: &[IndexId], folder: &Path) -> Vec<Figure> 
     ]
 }
 
-/// Each load has an engine of its own, so that neither figure depends on the other's leavings.
+/// Each load has an engine of its own. The lighter one comes first: what the other leaves in the
+/// process would be in its memory.
 async fn measure(only: &str) -> Vec<Figure> {
     let mut all = Vec::new();
-    for load in ["full", "steady"] {
+    for load in ["steady", "full"] {
         if !(only.is_empty() || only.contains(load)) {
             continue;
         }
