@@ -2,6 +2,7 @@
 //! acted on.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, PoisonError};
 
 use evenkeel_actors::ports::{Clock, VenueAccount, VenueError, VenueReport};
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::account::Account;
 use super::record::Record;
+use super::seen::Seen;
 use super::{reason, retryable};
 
 /// Records read per page.
@@ -56,6 +58,7 @@ pub(super) struct Books {
     clock: Arc<dyn Clock>,
     /// Each account has its own lock: accounts do not wait for each other.
     accounts: std::sync::Mutex<HashMap<VenueAccount, Arc<Mutex<Account>>>>,
+    seen: Seen,
 }
 
 impl Books {
@@ -64,7 +67,9 @@ impl Books {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PaperError> {
         let mut accounts: HashMap<VenueAccount, Account> = HashMap::new();
+        let seen = Seen::default();
         each(&*log, |id, recorded, record| {
+            record.note(&seen, id);
             let account = accounts.entry(id).or_default();
             account.adopt(record, recorded.version);
         })
@@ -77,6 +82,7 @@ impl Books {
             log,
             clock,
             accounts,
+            seen,
         })
     }
 
@@ -100,7 +106,7 @@ impl Books {
         if let Some(report) = account.report(order) {
             return Ok(Some(report));
         }
-        if account.remembers_all() {
+        if account.remembers_all() || !self.seen.may_have(id, order) {
             return Ok(None);
         }
         self.look_up(id, |record| record.report_of(order)).await
@@ -133,13 +139,20 @@ impl Books {
         }
     }
 
-    /// Appends a record and adopts it. What an append that failed did nobody knows.
+    /// Whether the books may hold an id; never false for one that they hold.
+    pub(super) fn may_have(&self, account: VenueAccount, id: &(impl Hash + ?Sized)) -> bool {
+        self.seen.may_have(account, id)
+    }
+
+    /// Appends a record and adopts it. What an append that failed did nobody knows, so its id is
+    /// noted before.
     pub(super) async fn book(
         &self,
         id: VenueAccount,
         account: &mut Account,
         record: Record,
     ) -> Result<(), VenueError> {
+        record.note(&self.seen, id);
         let append = record.append(stream_of(id), account.version, self.clock.now());
         let append = append.map_err(|error| retryable(&error.to_string()))?;
         let appended = self

@@ -16,6 +16,7 @@ mod books;
 mod faults;
 mod orders;
 mod record;
+mod seen;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -265,6 +266,7 @@ impl PaperVenue {
         let id = transfer.transfer_id;
         let known = account.has_transfer(id)
             || (!account.remembers_all()
+                && self.books.may_have(transfer.account, &id)
                 && self
                     .books
                     .look_up(transfer.account, |record| record.transfers(id))

@@ -1,7 +1,7 @@
 //! What the paper venue's log holds. Layouts are frozen with their version.
 
 use bytes::Bytes;
-use evenkeel_actors::ports::{VenueOrder, VenueReport, VenueTransfer};
+use evenkeel_actors::ports::{VenueAccount, VenueOrder, VenueReport, VenueTransfer};
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::Side;
 use evenkeel_domain::rebalance::Reason;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::Slices;
 use super::orders::{self, OpenOrder, Traded};
+use super::seen::Seen;
 
 const TRANSFERRED: &str = "paper.transferred";
 const FILLED: &str = "paper.filled";
@@ -213,6 +214,18 @@ impl Record {
             }
         };
         (id == client_order_id).then_some(report)
+    }
+
+    /// Notes the id that the record is found by.
+    pub(super) fn note(&self, seen: &Seen, account: VenueAccount) {
+        match self {
+            Self::Transferred(line) => seen.note(account, &line.transfer_id),
+            Self::Filled(line) => seen.note(account, line.client_order_id.as_str()),
+            Self::Refused(line) => seen.note(account, line.client_order_id.as_str()),
+            Self::Opened(line) => seen.note(account, line.client_order_id.as_str()),
+            Self::Closed(line) => seen.note(account, line.client_order_id.as_str()),
+            Self::Sliced(_) | Self::ByHand(_) => {}
+        }
     }
 
     pub(super) fn transfers(&self, id: TransferId) -> Option<()> {
