@@ -125,20 +125,20 @@ async fn times_that_came_while_the_process_was_down_are_one_run_at_start() {
 async fn a_trade_by_hand_at_the_paper_venue_is_found_at_the_next_start_and_told() {
     let home = Home::new();
     let server = home.serve();
-    let id = constructed(&server.admin, "DRIFT").await;
+    let path = constructed(&server.admin, "DRIFT").await;
     server.stop().await;
-    sell_by_hand(&home, &id).await;
+    sell_by_hand(&home, path.trim_start_matches("/api/indexes/")).await;
 
     let server = home.serve();
     let found = eventually("the correction", async || {
-        let events = format!("/api/indexes/{id}/events?type=index.reconciled");
+        let events = format!("{path}/events?type=index.reconciled");
         server.admin.all(&events).await.pop()
     })
     .await;
     let line = json!({"asset": "AAPL", "before": "50", "after": "49"});
     assert_eq!(found["data"]["holdings"], json!([line]), "{found}");
     assert_eq!(found["data"]["cashAfter"], "7", "{found}");
-    let index = server.admin.get(&format!("/api/indexes/{id}")).await.fine();
+    let index = server.admin.get(&path).await.fine();
     assert_eq!(index["cash"], "7", "{index}");
     let job = "/api/jobs/reconciliation";
     let run = server
