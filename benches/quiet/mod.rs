@@ -106,25 +106,16 @@ pub fn asset(n: usize) -> Asset {
 }
 
 fn definition() -> Definition {
-    let line = |n| Constituent {
-        asset: asset(n),
-        target: "5".parse().unwrap(),
-    };
+    let line = |n| Constituent::new(asset(n), "5".parse().unwrap());
     Definition {
         name: Text::required("quiet").unwrap(),
         description: Text::default(),
         constituents: (0..ASSETS).map(line).collect(),
         cash_percentage: Percent::ZERO,
-        rebalancing: Rebalancing {
-            method: Method::Drift,
-            drift_threshold: "5".parse().unwrap(),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
-        },
+        rebalancing: Rebalancing::default(),
         risk: Risk {
             min_trade_notional: Amount::ZERO,
-            max_trade_notional: None,
-            max_slippage: "1".parse().unwrap(),
+            ..Risk::default()
         },
         account: Text::required("paper").unwrap(),
         tags: Vec::new(),

@@ -11,7 +11,7 @@ use crate::drift::Slots;
 use crate::event::Event;
 use crate::index::{
     self, Account, Constituent, Definition, Description, Funds, Index, IndexCommand, IndexEvent,
-    IndexRefusal, Method, Name, Rebalancing, Risk,
+    IndexRefusal, Name, Rebalancing, Risk,
 };
 use crate::market::{PriceProblem, PriceSnapshot};
 use crate::plan::{self, InstrumentRules, Side, TradePlan};
@@ -55,10 +55,7 @@ pub fn price(text: &str) -> Price {
 pub fn definition(targets: &[(&str, &str)]) -> Definition {
     let constituents: Vec<_> = targets
         .iter()
-        .map(|(symbol, target)| Constituent {
-            asset: asset(symbol),
-            target: percent(target),
-        })
+        .map(|(symbol, target)| Constituent::new(asset(symbol), percent(target)))
         .collect();
     let invested = constituents
         .iter()
@@ -68,17 +65,8 @@ pub fn definition(targets: &[(&str, &str)]) -> Definition {
         description: Description::default(),
         constituents,
         cash_percentage: Percent::HUNDRED.sub(invested).unwrap(),
-        rebalancing: Rebalancing {
-            method: Method::Drift,
-            drift_threshold: percent("5"),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
-        },
-        risk: Risk {
-            min_trade_notional: amount("1"),
-            max_trade_notional: None,
-            max_slippage: percent("1"),
-        },
+        rebalancing: Rebalancing::default(),
+        risk: Risk::default(),
         account: Account::required("paper").unwrap(),
         tags: Vec::new(),
     }

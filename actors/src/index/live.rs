@@ -28,7 +28,7 @@ use crate::shell::Shell;
 use crate::streams;
 
 /// Layout of [`Index`] in snapshots; raise it with every change of that struct.
-pub(crate) const SNAPSHOT_SCHEMA: u16 = 2;
+pub(crate) const SNAPSHOT_SCHEMA: u16 = 3;
 
 /// What a check found that needs more than a look.
 pub(crate) struct Found {

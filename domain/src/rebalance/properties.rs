@@ -87,10 +87,7 @@ impl Scenario {
             Percent::new(percent.round_dp(4).max(Decimal::new(1, 4)))
         };
         definition.constituents = (0..self.lines.len())
-            .map(|at| Constituent {
-                asset: asset(&symbol(at)),
-                target: weight(self.lines[at].0),
-            })
+            .map(|at| Constituent::new(asset(&symbol(at)), weight(self.lines[at].0)))
             .collect();
         let invested = definition.constituents.iter().map(|c| c.target.get());
         let cash = Decimal::ONE_HUNDRED - invested.sum::<Decimal>();
