@@ -16,14 +16,14 @@ use evenkeel_actors::streams;
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{
-    self, Constituent, Definition, Funds, Holding, Index, IndexCommand, IndexEvent, Method,
-    Rebalancing, Risk,
+    self, Constituent, Definition, Funds, Holding, Index, IndexCommand, IndexEvent, Rebalancing,
+    Risk,
 };
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::Reason;
 use evenkeel_domain::values::{
-    Amount, Asset, EventKey, IndexId, OwnerId, Percent, Quantity, Span, Text, Timestamp,
-    TransferId, WebhookId,
+    Amount, Asset, EventKey, IndexId, OwnerId, Percent, Quantity, Text, Timestamp, TransferId,
+    WebhookId,
 };
 use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::{
@@ -81,9 +81,7 @@ impl Venue for Nobody {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000001".parse().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..InstrumentRules::NONE
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::index::{
     IndexRefusal, Name, Rebalancing, Risk,
 };
 use crate::market::{PriceProblem, PriceSnapshot};
-use crate::plan::{self, InstrumentRules, Side, TradePlan};
+use crate::plan::{self, InstrumentRules, Limits, Side, TradePlan};
 use crate::rebalance::{
     self, Conditions, Effect, Fill, Order, OrderOutcome, RebalanceEvent, RebalanceRefusal,
     RebalanceStarted, Trigger,
@@ -74,12 +74,7 @@ pub fn definition(targets: &[(&str, &str)]) -> Definition {
 
 /// A venue without costs and with the finest lots.
 pub fn free(_: Asset) -> InstrumentRules {
-    InstrumentRules {
-        lot_step: quantity("0.000000000001"),
-        min_notional: Amount::ZERO,
-        fee: Percent::ZERO,
-        slippage: Percent::ZERO,
-    }
+    InstrumentRules::NONE
 }
 
 pub fn snapshot(seq: u64, prices: &[(&str, &str)]) -> PriceSnapshot {
@@ -310,7 +305,16 @@ impl World {
     /// The fill that the rules lead one to expect: slippage against the trader, fee in cash.
     pub fn expected_fill(&self, order: &Order) -> Fill {
         let rules = (self.rules)(order.asset);
-        fill(order, rules.slippage, rules.fee)
+        let limits = Limits::new(rules, &self.state().definition.risk);
+        let price = limits.expected(order.side, order.price).unwrap();
+        let notional = order.quantity.value_at(price).unwrap();
+        Fill {
+            quantity: order.quantity,
+            price,
+            notional,
+            fee: notional.percent(rules.fee).unwrap(),
+            base_fee: Quantity::ZERO,
+        }
     }
 
     /// Fills every order as expected until the rebalance has ended.

@@ -91,12 +91,10 @@ async fn funded(engine: &Engine, count: usize) -> Vec<IndexId> {
 
 /// The definition that the HTTP tests send, as a library user writes it.
 fn definition() -> Definition {
-    use evenkeel::domain::index::{
-        Account, Constituent, Description, Method, Name, Rebalancing, Risk,
-    };
-    use evenkeel::domain::values::{Percent, Span};
+    use evenkeel::domain::index::{Account, Constituent, Description, Name, Rebalancing, Risk};
+    use evenkeel::domain::values::Percent;
     let lines = halves("DRIFT")["constituents"].as_array().unwrap().clone();
-    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
     let constituents = lines.iter().map(|line| {
         let target = text(line, "percentage").parse().unwrap();
         Constituent::new(text(line, "asset").parse().unwrap(), target)

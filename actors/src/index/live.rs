@@ -441,7 +441,9 @@ fn note(finding: &Finding, index: &Index) -> CheckNote {
     CheckNote {
         watched: finding.verdict != Verdict::NotWatched,
         drifted: drift.is_some_and(|drift| drift > evenkeel_domain::drift::DUST),
-        exceeded: drift.is_some_and(|drift| drift > index.definition.rebalancing.drift_threshold),
+        exceeded: finding
+            .headline
+            .is_some_and(|headline| check::is_breach(index, &headline)),
         skipped: matches!(finding.verdict, Verdict::Skipped(_)),
     }
 }

@@ -148,18 +148,49 @@ fn the_larger_minimum_of_index_and_venue_counts_and_its_edge_is_allowed() {
 }
 
 #[test]
-fn a_large_trade_is_trimmed_and_says_so() {
+fn a_large_trade_is_split_and_trimmed_only_past_the_most_orders() {
+    let table: [(&str, &str, &[&str], &str); 4] = [
+        // Largest order, smallest, orders, reason.
+        ("450", "1", &["SELL AAA 4", "SELL AAA 3", "SELL AAA 3"], ""),
+        ("1000", "1", &["SELL AAA 10"], ""),
+        // Two even parts of 500 would be too small.
+        ("600", "550", &["SELL AAA 6"], "TrimmedToMaxNotional"),
+        ("90", "1", &[], "BelowLotStep"),
+    ];
+    for (max, min, sells, reason) in table {
+        let mut definition = definition(&HALVES);
+        definition.risk.max_trade_notional = Some(amount(max));
+        definition.risk.min_trade_notional = amount(min);
+        let plan = given(definition)
+            .rules(with(|r| r.lot_step = quantity("1")))
+            .holding("AAA", "60")
+            .holding("BBB", "40")
+            .prices(1, &[("AAA", "100"), ("BBB", "100")])
+            .plan();
+        let buys = sells.iter().map(|sell| sell.replace("SELL AAA", "BUY BBB"));
+        let both: Vec<String> = sells.iter().map(|s| (*s).to_owned()).chain(buys).collect();
+        assert_eq!(orders(&plan), both, "{max}");
+        let told = ["AAA", "BBB"].map(|asset| format!("{asset} {reason}"));
+        let told: Vec<String> = told.into_iter().filter(|_| !reason.is_empty()).collect();
+        assert_eq!(skipped(&plan), told, "{max}");
+    }
+}
+
+#[test]
+fn a_line_has_at_most_ten_orders() {
     let mut definition = definition(&HALVES);
-    definition.risk.max_trade_notional = Some(amount("450"));
+    definition.risk.max_trade_notional = Some(amount("50"));
     let plan = given(definition)
-        .rules(with(|r| r.lot_step = quantity("1")))
         .holding("AAA", "60")
         .holding("BBB", "40")
         .prices(1, &[("AAA", "100"), ("BBB", "100")])
         .plan();
-    assert_eq!(orders(&plan), ["SELL AAA 4", "BUY BBB 4"]);
-    let expected = ["AAA TrimmedToMaxNotional", "BBB TrimmedToMaxNotional"];
-    assert_eq!(skipped(&plan), expected);
+    assert_eq!(
+        orders(&plan),
+        [["SELL AAA 0.5"; 10], ["BUY BBB 0.5"; 10]].concat()
+    );
+    let trimmed = ["AAA TrimmedToMaxNotional", "BBB TrimmedToMaxNotional"];
+    assert_eq!(skipped(&plan), trimmed);
 }
 
 #[test]
@@ -171,9 +202,10 @@ fn fees_and_slippage_come_off_before_buying() {
             r.slippage = percent("1");
         }))
         .plan();
-    // 1,000 sold bring 1,000 × 0.99 × 0.99 = 980.1; a unit costs 100 × 1.01 × 1.01 = 102.01.
-    assert_eq!(orders(&plan), ["SELL AAA 10", "BUY BBB 9.6"]);
-    assert_eq!(skipped(&plan), ["BBB TrimmedToCash"]);
+    // A unit sold brings 100 × 0.99 × 0.99 = 98.01, one bought costs 100 × 1.01 × 1.01 = 102.01.
+    // 10.19 sold bring 998.72, which buy 9.79: 49.81 and 49.79 of a whole that is worth less.
+    assert_eq!(orders(&plan), ["SELL AAA 10.19", "BUY BBB 9.79"]);
+    assert_eq!(skipped(&plan), Vec::<String>::new());
 }
 
 #[test]

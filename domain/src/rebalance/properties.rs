@@ -240,7 +240,7 @@ proptest! {
     #[test]
     fn whatever_the_venue_does_the_books_stay_at_zero_or_above(
         scenario in scenario(),
-        kinds in prop::collection::vec(any::<u8>(), 120),
+        kinds in prop::collection::vec(any::<u8>(), 400),
     ) {
         let mut world = scenario.world();
         world.start(Trigger::Manual);

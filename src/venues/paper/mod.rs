@@ -297,6 +297,7 @@ impl Venue for PaperVenue {
             min_notional,
             fee,
             slippage,
+            ..InstrumentRules::NONE
         }
     }
 }
