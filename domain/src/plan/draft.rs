@@ -133,7 +133,7 @@ pub(super) fn draft(
         trades: Vec::new(),
         reasons: vec![None; state.places.len()],
     };
-    let (sells, buys) = sized(index, state, &basis, &mut draft);
+    let (sells, buys) = sized(index, state, net, &basis, &mut draft);
     let cash = sell(&mut draft, state, sells, budget.sells)?;
     let kept = index.definition.risk.cash_buffer;
     let kept = match scope(index) {
@@ -145,16 +145,23 @@ pub(super) fn draft(
     Ok(draft)
 }
 
-/// The orders that the lines want, largest first, within their limits.
+/// The orders that the lines want, largest first, within their limits. What adds to a trade of
+/// an earlier round has no minimum of its own.
 fn sized(
     index: &Index,
     state: &State,
+    net: &[Decimal],
     basis: &Basis,
     draft: &mut Draft,
 ) -> (Vec<(usize, PlannedOrder)>, Vec<LineBuy>) {
     let (rebalancing, scope) = (&index.definition.rebalancing, scope(index));
     let (mut sells, mut buys) = (Vec::new(), Vec::new());
-    for (at, Place { line, limits }) in state.places.iter().enumerate() {
+    for (at, (Place { line, limits }, net)) in state.places.iter().zip(net).enumerate() {
+        let limits = if net.is_zero() {
+            *limits
+        } else {
+            limits.of_more()
+        };
         let (side, first, most) = match want(line, basis, rebalancing, scope) {
             Err(ArithmeticError) => {
                 draft.note(at, LineReason::Arithmetic);
@@ -181,7 +188,7 @@ fn sized(
             Side::Sell => sells.push((at, sized.order)),
             Side::Buy => {
                 let first = first.min(sized.order.quantity);
-                let (order, limits) = (sized.order, *limits);
+                let order = sized.order;
                 buys.push((
                     at,
                     Wanted {

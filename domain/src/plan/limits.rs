@@ -73,6 +73,16 @@ impl Limits {
         Self { min_share, ..self }
     }
 
+    /// The limits of what adds to a trade: its sum has to meet the minima.
+    pub(crate) fn of_more(self) -> Self {
+        Self {
+            min: Amount::ZERO,
+            min_share: Amount::ZERO,
+            min_quantity: Quantity::ZERO,
+            ..self
+        }
+    }
+
     /// A trade of at most `quantity`: rounded toward zero to lots, trimmed to as many orders of
     /// the largest size as there may be, and only then held against the minimum. When the
     /// parts of an even split would be too small, there is one part less and the rest is left.

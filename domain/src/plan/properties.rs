@@ -402,6 +402,32 @@ fn told(seed: u64) -> Option<Kind> {
     std::panic::catch_unwind(|| holds(seed)).unwrap_or_else(|_| panic!("seed {seed}"))
 }
 
+/// Rebalances that are carried out by the rules of `rebalance`, order by order.
+const REBALANCES: u64 = 5_000;
+
+#[test]
+fn a_plan_after_a_rebalance_is_empty() {
+    let mut whole = 0;
+    for seed in 0..REBALANCES {
+        let Case { mut world, .. } = case(seed);
+        let planned = plan(world.state(), &world.prices, &*world.rules);
+        let planned = planned.ok().filter(|plan| !plan.orders.is_empty());
+        let Some(planned) = planned.filter(|plan| !is_for_later(plan)) else {
+            continue;
+        };
+        world.rebalance();
+        match plan(world.state(), &world.prices, &*world.rules) {
+            Ok(second) => assert!(
+                second.orders.is_empty(),
+                "seed {seed}: {planned:?} then {second:?}"
+            ),
+            Err(error) => assert_eq!(error, DriftError::NoValue, "seed {seed}"),
+        }
+        whole += 1;
+    }
+    assert!(whole > REBALANCES / 4, "{whole}");
+}
+
 #[test]
 fn a_hundred_thousand_plans_keep_every_rule() {
     let count = |thread: u64| {
