@@ -50,8 +50,12 @@ impl Locked {
 pub(crate) struct Basis {
     /// The value with cash, without the buffer and the locked lines; above zero.
     pub(crate) shared: Amount,
-    /// What one point of a target is worth.
-    point: Decimal,
+    /// What a target is multiplied with to give money: one per cent of what is shared out, or
+    /// all of it where lines are locked.
+    factor: Decimal,
+    /// Sum of the targets that share, where lines are locked. What is rarely a number of 28
+    /// digits comes last.
+    unlocked: Option<Decimal>,
 }
 
 impl Basis {
@@ -63,20 +67,28 @@ impl Basis {
         if !shared.is_positive() {
             return Err(DriftError::NoValue);
         }
-        let point = if locked.target.is_zero() {
-            shared.get().checked_mul(ONE_PERCENT)
+        let (factor, unlocked) = if locked.target.is_zero() {
+            let point = shared.get().checked_mul(ONE_PERCENT);
+            (point.ok_or(ArithmeticError)?, None)
         } else {
             let unlocked = Percent::HUNDRED.sub(locked.target)?;
-            shared.get().checked_div(unlocked.get())
+            (shared.get(), Some(unlocked.get()))
         };
-        let point = point.ok_or(ArithmeticError)?;
-        Ok(Self { shared, point })
+        Ok(Self {
+            shared,
+            factor,
+            unlocked,
+        })
     }
 
     /// What a line, or cash, with a target should be worth.
     #[inline]
     pub(crate) fn aim(&self, target: Percent) -> Result<Amount, ArithmeticError> {
-        let aim = target.get().checked_mul(self.point);
+        let aim = target.get().checked_mul(self.factor);
+        let aim = match self.unlocked {
+            None => aim,
+            Some(unlocked) => aim.and_then(|aim| aim.checked_div(unlocked)),
+        };
         aim.map(Amount::new).ok_or(ArithmeticError)
     }
 

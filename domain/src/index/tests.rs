@@ -121,7 +121,7 @@ fn weights_beyond_the_tolerance_are_refused_with_their_sum() {
 #[test]
 fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
     type Change = fn(&mut Definition);
-    let table: [(Change, &str); 23] = [
+    let table: [(Change, &str); 15] = [
         (|d| d.constituents.clear(), "at least one constituent"),
         (
             |d| d.constituents = vec![d.constituents[0]; 201],
@@ -171,11 +171,25 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
             |d| d.risk.max_slippage = percent("101"),
             "maxSlippage must be from 0 to 100",
         ),
+        (|d| d.tags = vec![Text::default(); 21], "at most 20 tags"),
+        (|d| d.tags = vec![Text::default()], "tags must"),
+    ];
+    for (change, expected) in table {
+        let mut definition = definition(&HALVES);
+        change(&mut definition);
+        let refused = definition.validated().unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn bands_locks_and_limits_name_the_field_and_the_rule_that_they_break() {
+    let table: [(Change, &str); 8] = [
         (
             |d| {
                 d.constituents[1].band = Some(Band::Absolute {
                     width: Percent::ZERO,
-                })
+                });
             },
             "band of BBB must have a width above 0",
         ),
@@ -183,7 +197,7 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
             |d| {
                 d.constituents[0].band = Some(Band::Relative {
                     width: percent("100.1"),
-                })
+                });
             },
             "band of AAA must have a width above 0 and at most 100, got 100.1",
         ),
@@ -199,7 +213,7 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
             |d| {
                 d.rebalancing.destination = Destination::Fraction {
                     percent: percent("-1"),
-                }
+                };
             },
             "destination must have a percent from 0",
         ),
@@ -215,8 +229,6 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
             |d| d.risk.cash_buffer = amount("-0.01"),
             "cashBuffer must be 0 or more",
         ),
-        (|d| d.tags = vec![Text::default(); 21], "at most 20 tags"),
-        (|d| d.tags = vec![Text::default()], "tags must"),
     ];
     for (change, expected) in table {
         let mut definition = definition(&HALVES);

@@ -205,7 +205,7 @@ fn sum(orders: &[PlannedOrder], side: Side) -> Amount {
 
 /// Lots, ticks, minima and maxima of every order, and the price limits that go with it.
 fn meets_the_rules(case: &Case, plan: &TradePlan) {
-    let (risk, cash) = (case.risk(), Amount::new(Decimal::from(1_000_000_000)));
+    let (risk, purse) = (case.risk(), Amount::new(Decimal::from(1_000_000_000)));
     for order in &plan.orders {
         let rules = case.rules[&order.asset];
         assert!(order.quantity.is_positive() && !case.is_locked(order.asset));
@@ -232,7 +232,7 @@ fn meets_the_rules(case: &Case, plan: &TradePlan) {
                 (limit, limit <= expected)
             }
             Side::Buy => {
-                let limit = limits.buy_limit(order, cash, risk.max_slippage).unwrap();
+                let limit = limits.buy_limit(order, purse, risk.max_slippage).unwrap();
                 (limit, limit >= expected)
             }
         };
@@ -292,14 +292,14 @@ fn carry_out(case: &Case, plan: &TradePlan) -> Index {
         let price = limits.expected(order.side, order.price).unwrap();
         let notional = order.quantity.value_at(price).unwrap();
         let fee = notional.percent(rules.fee).unwrap();
-        let (quantity, cash) = match order.side {
+        let (quantity, paid) = match order.side {
             Side::Sell => (-order.quantity.get(), notional.sub(fee).unwrap()),
             Side::Buy => (
                 order.quantity.get(),
                 Amount::ZERO.sub(notional.add(fee).unwrap()).unwrap(),
             ),
         };
-        index.cash = index.cash.add(cash).unwrap();
+        index.cash = index.cash.add(paid).unwrap();
         assert!(index.cash >= Amount::ZERO, "{order:?} is not paid");
         let held = Quantity::new(index.quantity(order.asset).get() + quantity);
         index
