@@ -14,7 +14,7 @@ use evenkeel_actors::ports::{
 use evenkeel_actors::{Engine, MemoryKeys};
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::Fill;
-use evenkeel_domain::values::{Amount, Asset, Percent, Quantity, Timestamp, WebhookId};
+use evenkeel_domain::values::{Amount, Asset, Quantity, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::MemorySnapshots;
@@ -85,9 +85,7 @@ impl Venue for Filling {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000000000001".parse().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..InstrumentRules::NONE
         }
     }
 }

@@ -96,7 +96,9 @@ impl Live {
             }
         };
         let (headline, threshold, plan) = planned;
-        let needed = !plan.orders.is_empty() && (force || headline.drift > threshold);
+        let is_breach = |index| check::is_breach(index, &headline);
+        let exceeded = self.index.as_ref().is_some_and(is_breach);
+        let needed = !plan.orders.is_empty() && (force || exceeded);
         let drift = headline.drift;
         if dry_run {
             answer(reply, Ok(RebalanceAnswer::Planned { drift, plan }));

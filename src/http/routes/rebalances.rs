@@ -88,10 +88,13 @@ async fn drift(api: Api, call: Call) -> Answer {
         "asOf": view.as_of,
         "totalValue": report.total_value,
         "drift": report.drift,
+        "driftMeasure": report.measure,
         "worst": report.worst,
+        "absolute": report.absolute,
+        "relative": report.relative,
         "turnover": report.turnover,
         "threshold": view.threshold,
-        "exceeded": report.drift > view.threshold,
+        "exceeded": report.exceeded,
         "assets": report.assets,
     }))
 }
