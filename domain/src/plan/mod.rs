@@ -1,5 +1,6 @@
 //! The trade plan: which trades lead from what is held to what should be held.
 
+mod cost;
 mod funding;
 mod limits;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use crate::index::Index;
 use crate::market::PriceSnapshot;
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity};
 
+pub use cost::{OrderCost, PlanCost, cost};
 pub(crate) use funding::{Wanted, fund};
 use limits::Sized;
 pub(crate) use limits::{Limits, sell_limit};
