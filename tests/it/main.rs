@@ -29,6 +29,7 @@ mod old_stores;
 mod portfolio;
 mod process;
 mod protocol;
+mod rebalances;
 mod refusals;
 mod start;
 mod stops;
