@@ -371,7 +371,11 @@ impl World {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
-        let venue: Arc<dyn Venue> = self.venue.clone();
+        self.engine_at(self.venue.clone()).await
+    }
+
+    /// An engine that trades at another venue.
+    pub(crate) async fn engine_at(&self, venue: Arc<dyn Venue>) -> Engine {
         let ports = Ports {
             log: Arc::clone(&self.log),
             snapshots: Arc::clone(&self.snapshots),

@@ -11,4 +11,5 @@ mod cycles;
 mod decisions;
 mod deliveries;
 mod erasure;
+mod faults;
 mod stored_bytes;

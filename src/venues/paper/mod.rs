@@ -10,6 +10,7 @@
 mod account;
 mod faults;
 mod record;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use tokio::sync::Mutex;
 
 use account::Account;
 use record::Record;
+use seen::Seen;
 
 /// Records read per page while the books are opened.
 const PAGE: usize = 2_048;
@@ -84,6 +86,7 @@ pub struct PaperVenue {
     clock: Arc<dyn Clock>,
     /// Each account has its own lock: accounts do not wait for each other.
     accounts: std::sync::Mutex<HashMap<VenueAccount, Arc<Mutex<Account>>>>,
+    seen: Seen,
 }
 
 impl PaperVenue {
@@ -95,6 +98,7 @@ impl PaperVenue {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PaperError> {
         let mut accounts: HashMap<VenueAccount, Account> = HashMap::new();
+        let seen = Seen::default();
         let mut after = 0;
         loop {
             let page = log.read(after, PAGE).await?;
@@ -108,6 +112,7 @@ impl PaperVenue {
                     position: recorded.position,
                     source,
                 })?;
+                record.note(&seen, account);
                 accounts
                     .entry(account)
                     .or_default()
@@ -124,6 +129,7 @@ impl PaperVenue {
             faults,
             clock,
             accounts,
+            seen,
         })
     }
 
@@ -143,7 +149,7 @@ impl PaperVenue {
         if let Some(report) = account.report(order) {
             return Ok(Some(report));
         }
-        if account.remembers_all() {
+        if account.remembers_all() || !self.seen.may_have(id, order) {
             return Ok(None);
         }
         self.look_up(id, |record| record.report_of(order)).await
@@ -176,13 +182,15 @@ impl PaperVenue {
         }
     }
 
-    /// Appends a record and adopts it. What an append that failed did nobody knows.
+    /// Appends a record and adopts it. What an append that failed did nobody knows, so its id is
+    /// noted before.
     async fn book(
         &self,
         id: VenueAccount,
         account: &mut Account,
         record: Record,
     ) -> Result<(), VenueError> {
+        record.note(&self.seen, id);
         let append = record.append(stream_of(id), account.version, self.clock.now());
         let append = append.map_err(|error| retryable(&error.to_string()))?;
         let appended = self
@@ -259,6 +267,7 @@ impl Venue for PaperVenue {
         let id = transfer.transfer_id;
         let known = account.has_transfer(id)
             || (!account.remembers_all()
+                && self.seen.may_have(transfer.account, &id)
                 && self
                     .look_up(transfer.account, |record| record.transfers(id))
                     .await?

@@ -1,7 +1,7 @@
 //! What the paper venue's log holds. Layouts are frozen with their version.
 
 use bytes::Bytes;
-use evenkeel_actors::ports::{VenueOrder, VenueReport, VenueTransfer};
+use evenkeel_actors::ports::{VenueAccount, VenueOrder, VenueReport, VenueTransfer};
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::Side;
 use evenkeel_domain::rebalance::{Fill, Reason};
@@ -11,6 +11,8 @@ use evenkeel_events::{
     Causation, Expected, Metadata, NewEvent, OwnerKey, Recorded, StreamAppend, StreamId, Version,
 };
 use serde::{Deserialize, Serialize};
+
+use super::seen::Seen;
 
 const TRANSFERRED: &str = "paper.transferred";
 const FILLED: &str = "paper.filled";
@@ -110,6 +112,15 @@ impl Record {
 
     pub(super) fn transfers(&self, id: TransferId) -> Option<()> {
         matches!(self, Self::Transferred(line) if line.transfer_id == id).then_some(())
+    }
+
+    /// Notes the id that the record is found by.
+    pub(super) fn note(&self, seen: &Seen, account: VenueAccount) {
+        match self {
+            Self::Transferred(line) => seen.note(account, &line.transfer_id),
+            Self::Filled(line) => seen.note(account, line.client_order_id.as_str()),
+            Self::Refused(line) => seen.note(account, line.client_order_id.as_str()),
+        }
     }
 
     pub(super) fn append(
