@@ -90,6 +90,7 @@ pub async fn api_with(venue: Arc<HandVenue>) -> Api {
     };
     let settings = Settings {
         drift_enabled: Some(false),
+        reconciliation_enabled: Some(false),
         ..Settings::default()
     };
     let engine = Engine::start(ports, settings).await.unwrap();

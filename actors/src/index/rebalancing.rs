@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::index::Index;
+use evenkeel_domain::index::{Holding, Index, IndexEvent};
 use evenkeel_domain::rebalance::{
     self, Effect, OrderOutcome, Reason, Rebalance, RebalanceRefusal, RebalanceStatus,
 };
@@ -89,7 +89,7 @@ impl Live {
             }
             Said::Order(step, outcome) => self.decide_report(index, step, outcome),
             Said::Balances(version, balances) if version == self.version => {
-                self.decide_balances(index, balances)
+                self.decide_balances(index, balances.as_ref())
             }
             // The index moved while the venue was asked: what it said is of before.
             Said::Balances(..) | Said::Left => Vec::new(),
@@ -122,16 +122,30 @@ impl Live {
     }
 
     /// The end of a round.
-    fn decide_balances(&self, index: &Index, balances: Option<Balances>) -> Vec<Event> {
+    fn decide_balances(&self, index: &Index, balances: Option<&Balances>) -> Vec<Event> {
         let rules = self.rules();
         let conditions = self.conditions(index, &rules);
-        let _ = balances;
-        let settled = rebalance::settle(index, &self.shell.latest_prices(), &conditions);
+        let held = balances.map(|balances| {
+            let line = |&(asset, quantity)| Holding { asset, quantity };
+            (
+                balances.cash,
+                balances.holdings.iter().map(line).collect::<Vec<_>>(),
+            )
+        });
+        let held = held
+            .as_ref()
+            .map(|(cash, holdings)| (*cash, holdings.as_slice()));
+        let prices = self.shell.latest_prices();
+        let settled = rebalance::settle(index, held, &prices, &conditions);
         let settled = settled.inspect_err(
             |error| tracing::error!(index = %self.id, %error, "the rebalance cannot end"),
         );
         let settled = settled.unwrap_or_default();
-        settled.into_iter().map(Event::Rebalance).collect()
+        let differs = |event: &Event| matches!(event, Event::Index(IndexEvent::Reconciled(_)));
+        if settled.iter().any(differs) {
+            tracing::warn!(index = %self.id, "the venue holds something else than the books say; they follow it");
+        }
+        settled
     }
 
     /// What follows from what was appended.

@@ -12,4 +12,5 @@ mod decisions;
 mod deliveries;
 mod erasure;
 mod faults;
+mod reconciling;
 mod stored_bytes;

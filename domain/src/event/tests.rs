@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::access::{OwnerCreated, OwnerErased, Scope, TokenIssued, TokenRevoked};
 use crate::index::{
-    CheckRecovered, CheckSkipped, Deposited, Funds, Index, IndexCommand, SkipReason, Tag,
-    TransferSettled,
+    CheckRecovered, CheckSkipped, Deposited, Funds, Index, IndexCommand, IndexReconciled,
+    ReconciledHolding, SkipReason, Tag, TransferSettled,
 };
 use crate::job::{CycleSummary, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
@@ -76,6 +76,7 @@ fn stored(event: &Event, json: bool) {
             IndexEvent::CheckSkipped,
             IndexEvent::CheckRecovered,
             IndexEvent::TradingModeSet,
+            IndexEvent::Reconciled,
         ),
         Event::Rebalance(event) => each!(
             event,
@@ -358,6 +359,16 @@ fn kind(event: &Event) -> String {
 #[test]
 fn every_rare_event_is_read_back() {
     in_both(&CheckRecovered { at: T0 });
+    in_both(&IndexReconciled {
+        cash_before: amount("1"),
+        cash_after: amount("0"),
+        holdings: vec![ReconciledHolding {
+            asset: asset("AAA"),
+            before: Quantity::ZERO,
+            after: quantity("0.000000000001"),
+        }],
+        at: T0,
+    });
     for reason in [
         SkipReason::Price(asset("AAA"), PriceProblem::FeedFailed),
         SkipReason::RebalanceRunning(RebalanceId::from_u128(1)),

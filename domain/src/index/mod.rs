@@ -10,6 +10,7 @@ mod definition;
 mod event;
 #[cfg(test)]
 mod properties;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -27,9 +28,10 @@ pub use definition::{
 };
 pub use event::{
     CheckRecovered, CheckSkipped, Deposited, DriftDetected, Funds, IndexCreated, IndexDeleted,
-    IndexEvent, IndexPaused, IndexResumed, IndexUpdated, SkipReason, ThresholdExceeded,
-    TradingModeSet, TransferSettled, Withdrawn,
+    IndexEvent, IndexPaused, IndexReconciled, IndexResumed, IndexUpdated, ReconciledHolding,
+    SkipReason, ThresholdExceeded, TradingModeSet, TransferSettled, Withdrawn,
 };
+pub use reconcile::{RECONCILED_MAX, reconcile};
 
 /// Where an index is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::index::{Index, Method};
+use evenkeel_domain::index::{Index, IndexEvent, Method};
 use evenkeel_domain::rebalance::phase::{self, Phase, Step};
 use evenkeel_domain::rebalance::{Reason, RebalanceEvent};
 use evenkeel_domain::values::{IndexId, Percent, RebalanceId};
@@ -251,6 +251,11 @@ async fn live(
         engine = stage.engine().await;
     }
     stage.agrees(&engine, &caller, id).await;
+    let corrected = |event: &IndexEvent| matches!(event, IndexEvent::Reconciled(_));
+    assert!(
+        !stage.has(id, corrected).await,
+        "nothing had to be corrected"
+    );
     engine.stop().await;
     (stage.probe.seen(), stage.transitions(id).await)
 }

@@ -8,7 +8,7 @@ use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::rebalance::phase::{self, Phase, Step};
 use evenkeel_domain::rebalance::{Fill, RebalanceEvent, client_order_id};
 use evenkeel_domain::values::{IndexId, Percent};
-use evenkeel_events::{Direction, EventLog};
+use evenkeel_events::Direction;
 
 use super::probe::{Probe, ProbedLog};
 use super::truth::{Reuse, Truth, Weather};
