@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use evenkeel_actors::ports::{
-    Balances, Venue, VenueAccount, VenueError, VenueOrder, VenueReport, VenueTransfer,
+    Balances, NO_RULES, Venue, VenueAccount, VenueError, VenueOrder, VenueReport, VenueTransfer,
 };
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::{InstrumentRules, Side};
 use evenkeel_domain::rebalance::{Fill, Reason};
-use evenkeel_domain::values::{Amount, Asset, Percent, Price, Quantity, TransferId};
+use evenkeel_domain::values::{Amount, Asset, Price, Quantity, TransferId};
 
 /// What happens to the next order, instead of being filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,9 +181,7 @@ impl Venue for HandVenue {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000000000001".parse().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..NO_RULES
         }
     }
 }
