@@ -201,9 +201,7 @@ impl Venue for TestVenue {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000000000001".parse::<Quantity>().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..InstrumentRules::NONE
         }
     }
 }
