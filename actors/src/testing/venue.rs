@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::{InstrumentRules, Side};
 use evenkeel_domain::rebalance::{Fill, Reason};
-use evenkeel_domain::values::{Amount, Asset, Percent, Quantity, TransferId};
+use evenkeel_domain::values::{Amount, Asset, Quantity, TransferId};
 use tokio::sync::watch;
 
 use crate::ports::{
