@@ -149,11 +149,11 @@ async fn index(engine: &evenkeel_actors::Engine) -> IndexId {
 }
 
 async fn indexes(engine: &Engine) -> Vec<IndexId> {
-    let make = |_| {
+    let one = |_| {
         let engine = (**engine).clone();
         async move { index(&engine).await }
     };
-    let made = stream::iter(0..INDEXES).map(make);
+    let made = stream::iter(0..INDEXES).map(one);
     made.buffer_unordered(SETUP_AT_ONCE).collect().await
 }
 
