@@ -212,6 +212,12 @@ impl World {
     }
 }
 
+/// Lets virtual time pass: in a test whose runtime began paused, and only there. Nothing is waited
+/// for, the clock jumps to the next thing that is due.
+pub(crate) async fn time_passes(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
 /// An owner with all rights but administration.
 pub(crate) fn owner(n: u128) -> Caller {
     Caller {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use evenkeel::actors::books::INDEX_SNAPSHOT_SCHEMA;
 use evenkeel::snapshots::{SledSnapshots, Snapshot, SnapshotStore as _};
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ fn verify_compares_every_snapshot_with_the_fold_at_its_version() {
     let store = SledSnapshots::open(home.data().join("snapshots")).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let whole = store.load(&stream, 1).await.unwrap();
+        let whole = store.load(&stream, INDEX_SNAPSHOT_SCHEMA).await.unwrap();
         let old = Snapshot {
             schema: 99,
             ..whole.clone()

@@ -14,16 +14,19 @@ use std::io::BufReader;
 
 use evenkeel_domain::check::{self, Verdict};
 use evenkeel_domain::drift::{self, Slots};
-use evenkeel_domain::index::{self, Definition, Funds, Holding, Index, IndexCommand};
+use evenkeel_domain::index::{
+    self, Constituent, Definition, DriftMeasure, Funds, Holding, Index, IndexCommand, Rebalancing,
+    Risk,
+};
 use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::plan::{self, InstrumentRules, PlannedOrder, Side};
 use evenkeel_domain::rebalance::Trigger;
 use evenkeel_domain::values::{
-    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Span, Timestamp, TransferId,
+    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Span, Text, Timestamp, TransferId,
 };
 use flate2::bufread::GzDecoder;
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle");
 const PRICES: &str = concat!(
@@ -39,12 +42,6 @@ const WITHIN: Decimal = Decimal::from_parts(1, 0, 0, false, 9);
 const T0: Timestamp = Timestamp::from_micros(1_200_000_000_000_000);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    Absolute,
-    Relative,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sizing {
     /// As the plan says: sells bring targets, buys share what the sells brought.
     Ours,
@@ -55,7 +52,7 @@ enum Sizing {
 /// One history: what bt was asked.
 struct Case {
     name: String,
-    measure: Measure,
+    measure: DriftMeasure,
     threshold: Percent,
     fee: Percent,
     sizing: Sizing,
@@ -96,8 +93,8 @@ fn case(value: &Value) -> Case {
     Case {
         name: text(&value["name"]).to_owned(),
         measure: match text(&value["measure"]) {
-            "absolute" => Measure::Absolute,
-            "relative" => Measure::Relative,
+            "absolute" => DriftMeasure::Absolute,
+            "relative" => DriftMeasure::Relative,
             other => panic!("{other}"),
         },
         threshold: text(&value["threshold"]).parse().unwrap(),
@@ -151,35 +148,39 @@ fn days(golden: &Value) -> Vec<Day> {
     wanted.map(day).collect()
 }
 
-fn definition(golden: &Value, threshold: Percent) -> Definition {
+fn definition(golden: &Value, case: &Case) -> Definition {
     let targets = golden["targets"].as_object().unwrap().iter();
-    let lines = targets.map(|(asset, share)| json!({"asset": asset, "percentage": share}));
-    serde_json::from_value(json!({
-        "name": "Oracle",
-        "description": "",
-        "constituents": lines.collect::<Vec<_>>(),
-        "cashPercentage": "0",
-        "rebalancing": {
-            "method": "DRIFT",
-            "driftThreshold": threshold.to_string(),
-            "minInterval": "24h",
-            "maxInterval": "24h",
+    let lines = targets.map(|(asset, share)| {
+        let target = text(share).parse().unwrap();
+        Constituent::new(asset.parse().unwrap(), target)
+    });
+    Definition {
+        name: Text::required("Oracle").unwrap(),
+        description: Text::default(),
+        constituents: lines.collect(),
+        cash_percentage: Percent::ZERO,
+        rebalancing: Rebalancing {
+            drift_threshold: case.threshold,
+            measure: case.measure,
+            ..Rebalancing::default()
         },
-        "risk": {"minTradeNotional": "0", "maxTradeNotional": null, "maxSlippage": "1"},
-        "account": "paper",
-        "tags": [],
-    }))
-    .unwrap()
+        risk: Risk {
+            min_trade_notional: Amount::ZERO,
+            ..Risk::default()
+        },
+        account: Text::required("paper").unwrap(),
+        tags: Vec::new(),
+    }
 }
 
 /// An index that holds the capital in cash and nothing else.
-fn funded(golden: &Value, threshold: Percent) -> Index {
+fn funded(golden: &Value, case: &Case) -> Index {
     let transfer_id = TransferId::from_u128(1);
     let commands = [
         IndexCommand::Create {
             index_id: IndexId::from_u128(1),
             owner: OwnerId::from_u128(1),
-            definition: definition(golden, threshold),
+            definition: definition(golden, case),
         },
         IndexCommand::Deposit {
             transfer_id,
@@ -205,20 +206,11 @@ fn rules(fee: Percent) -> impl Fn(Asset) -> InstrumentRules {
     }
 }
 
-/// Whether a rebalance is due. The rules know no relative threshold: what they measure decides.
+/// Whether a rebalance is due.
 fn is_due(case: &Case, index: &Index, prices: &PriceSnapshot, slots: &mut Slots) -> bool {
     let now = T0.plus(Span::from_hours(24 * prices.seq));
-    match case.measure {
-        Measure::Absolute => {
-            let found = check::check(index, prices, slots, &rules(case.fee), now);
-            found.verdict == Verdict::Rebalance(Trigger::Drift)
-        }
-        Measure::Relative => {
-            let report = drift::report(index, prices).unwrap();
-            let mut drifts = report.assets.iter().map(|line| line.relative_drift);
-            drifts.any(|drift| drift.unwrap() > case.threshold)
-        }
-    }
+    let found = check::check(index, prices, slots, &rules(case.fee), now);
+    found.verdict == Verdict::Rebalance(Trigger::Drift)
 }
 
 /// How many times the plan's quantity bt trades. Its sells raise their surplus after the fee, where
@@ -290,7 +282,7 @@ fn carry_out(case: &Case, index: &mut Index, day: &Day, prices: &PriceSnapshot) 
 
 /// The same history by the rules.
 fn ours(golden: &Value, case: &Case, days: &[Day]) -> Outcome {
-    let (mut index, mut slots) = (funded(golden, case.threshold), Slots::default());
+    let (mut index, mut slots) = (funded(golden, case), Slots::default());
     let (mut rebalances, mut trades, mut nav) = (0, Vec::new(), Decimal::ZERO);
     for (seq, day) in (1..).zip(days) {
         let entries = day.prices.iter().map(|(asset, price)| (*asset, Ok(*price)));

@@ -12,7 +12,7 @@ use crate::Engine;
 use crate::books::RebalanceRecord;
 use crate::engine::{Caller, EngineError};
 use crate::ports::{Venue, VenueAccount};
-use crate::testing::{Drive, Fault, World, amount, asset, halves, owner};
+use crate::testing::{Drive, Fault, World, amount, asset, halves, owner, time_passes};
 
 async fn last(engine: &Engine, caller: &Caller, id: IndexId) -> RebalanceRecord {
     let page = engine.rebalances(caller, id, None, 1).await.unwrap();
@@ -91,7 +91,7 @@ async fn once_trading_is_halted_no_order_is_sent_until_it_is_lifted() {
         set(TradingMode::Halted).await;
         let sent = world.venue.sent.lock().unwrap().len();
         assert!(sent < 20, "the rebalance was under way");
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        time_passes(Duration::from_secs(60)).await;
         let run = engine.cycle().await;
         assert_eq!(run.summary.skipped, 1, "a running rebalance is skipped");
         assert_eq!(world.venue.sent.lock().unwrap().len(), sent);
@@ -115,7 +115,7 @@ async fn halted_survives_a_crash_and_so_does_the_order_that_waits() {
     engine.kill().await;
     let engine = world.engine().await;
     assert_eq!(engine.trading().mode, TradingMode::Halted);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    time_passes(Duration::from_secs(60)).await;
     assert_eq!(world.venue.sent.lock().unwrap().len(), sent);
     let lift = engine.set_trading(&caller, TradingMode::Active, SwitchReason::default());
     lift.await.unwrap();
@@ -251,7 +251,7 @@ async fn a_stuck_rebalance_that_is_called_off_ends_when_the_venue_speaks_again()
     let (id, rebalance_id) = stuck(&world, &engine, &caller).await;
     let cancel = engine.cancel_rebalance(&caller, id, rebalance_id, reason("enough"));
     cancel.await.unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    time_passes(Duration::from_secs(60)).await;
     let index = engine.index(&caller, id).await.unwrap().index;
     assert!(index.rebalance.is_some(), "nobody knows yet");
     world

@@ -18,7 +18,7 @@ use super::stage::Stage;
 use super::truth::{Manner, Reuse, Weather};
 use crate::Engine;
 use crate::engine::Caller;
-use crate::testing::{Drive, halves, owner};
+use crate::testing::{Drive, halves, owner, time_passes};
 
 /// What somebody does on the way, once.
 #[derive(Clone, Copy)]
@@ -238,7 +238,7 @@ async fn to_the_end(
         }
         tokio::select! {
             changed = positions.changed() => changed.unwrap(),
-            () = tokio::time::sleep(Duration::from_secs(5)) => {
+            () = time_passes(Duration::from_secs(5)) => {
                 // An engine that is being restarted refuses; the next round asks again.
                 let _ = engine.run_job(caller, "drift-monitor", false).await;
             }

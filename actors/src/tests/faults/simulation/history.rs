@@ -17,7 +17,7 @@ use crate::Engine;
 use crate::books::{Books, Until};
 use crate::engine::Caller;
 use crate::ports::VenueAccount;
-use crate::testing::{amount, asset, halves, owner};
+use crate::testing::{amount, asset, halves, owner, time_passes};
 use crate::tests::faults::stage::Stage;
 use crate::tests::faults::truth::{Reuse, hold, holding};
 
@@ -153,7 +153,7 @@ impl History {
             let passes = [0, 20, 300, 5_000, 70_000];
             let passes = passes[usize::try_from(self.dice.roll(5)).unwrap()];
             let passes = self.dice.roll(passes + 1);
-            tokio::time::sleep(Duration::from_millis(passes)).await;
+            time_passes(Duration::from_millis(passes)).await;
         }
         self.come_to_rest(&engine).await;
         self.check(&engine).await;
@@ -300,7 +300,7 @@ impl History {
             drop(lift.await);
         }
         for _ in 0..CYCLES_MAX {
-            tokio::time::sleep(Duration::from_secs(120)).await;
+            time_passes(Duration::from_secs(120)).await;
             drop(engine.run_job(caller, "drift-monitor", true).await);
             if self.is_at_rest(engine).await {
                 let reconciled = engine.run_job(caller, "reconciliation", true).await;
