@@ -152,6 +152,7 @@ async fn cycle_of(count: usize) -> Measured {
 async fn start(log: Arc<dyn EventLog>, snapshots: Arc<dyn SnapshotStore>) -> Engine {
     let settings = Settings {
         drift_enabled: Some(false),
+        reconciliation_enabled: Some(false),
         ..Settings::default()
     };
     Engine::start(ports(log, snapshots), settings)

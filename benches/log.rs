@@ -201,6 +201,7 @@ async fn long_index() -> [Figure; 2] {
 async fn start(data: &Path) -> f64 {
     let settings = Settings {
         drift_enabled: Some(false),
+        reconciliation_enabled: Some(false),
         ..Settings::default()
     };
     let caller = operator();

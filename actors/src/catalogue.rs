@@ -99,6 +99,7 @@ catalogue! {
         "index.check_skipped" v 2 => Index(IndexEvent::CheckSkipped),
         "index.trading_mode_set" v 1 => Index(IndexEvent::TradingModeSet),
         "index.check_recovered" v 1 => Index(IndexEvent::CheckRecovered),
+        "index.reconciled" v 1 => Index(IndexEvent::Reconciled),
         "drift.detected" v 1 => Index(IndexEvent::DriftDetected),
         "drift.threshold_exceeded" v 1 => Index(IndexEvent::ThresholdExceeded),
         "rebalance.started" v 2 => Rebalance(RebalanceEvent::Started),

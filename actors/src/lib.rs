@@ -26,6 +26,7 @@ pub mod journal;
 mod market;
 mod personal;
 pub mod ports;
+mod reconciliation;
 mod recovery;
 mod root;
 mod saga;
@@ -41,6 +42,7 @@ mod tests;
 mod trading;
 mod webhook;
 mod webhooks;
+mod work;
 
 pub use engine::{Engine, EngineError};
 pub use ids::uuid_v7;

@@ -15,9 +15,10 @@ use ractor::{
 use crate::dispatcher::{Dispatcher, DispatcherArguments, Page, Routes};
 use crate::indexes::{Indexes, IndexesMsg, Registry};
 use crate::market::{MarketActor, MarketMsg};
-use crate::scheduler::{Scheduler, SchedulerMsg};
+use crate::scheduler::{Scheduler, SchedulerArguments, SchedulerMsg};
 use crate::shell::Shell;
 use crate::webhooks::{WebhookRegistry, Webhooks, WebhooksArguments, WebhooksMsg};
+use crate::work::Work;
 
 /// First wait before a restart; doubles up to [`RESTART_WAIT_MAX`].
 const RESTART_WAIT_FIRST: Duration = Duration::from_millis(100);
@@ -61,6 +62,7 @@ pub(crate) struct Handles {
     pub(crate) dispatcher: Handle<Page>,
     pub(crate) webhooks: Handle<WebhooksMsg>,
     pub(crate) scheduler: Handle<SchedulerMsg>,
+    pub(crate) reconciler: Handle<SchedulerMsg>,
 }
 
 impl Handles {
@@ -76,6 +78,15 @@ impl Handles {
             && up(&self.dispatcher)
             && up(&self.webhooks)
             && up(&self.scheduler)
+            && up(&self.reconciler)
+    }
+
+    /// The scheduler of a job.
+    pub(crate) fn of(&self, work: Work) -> &Handle<SchedulerMsg> {
+        match work {
+            Work::DriftMonitor => &self.scheduler,
+            Work::Reconciliation => &self.reconciler,
+        }
     }
 }
 
@@ -86,7 +97,7 @@ pub(crate) enum Part {
     Indexes,
     Dispatcher,
     Webhooks,
-    Scheduler,
+    Scheduler(Work),
 }
 
 /// What the root supervisor works with.
@@ -133,7 +144,8 @@ impl Actor for Root {
             Part::Indexes,
             Part::Dispatcher,
             Part::Webhooks,
-            Part::Scheduler,
+            Part::Scheduler(Work::DriftMonitor),
+            Part::Scheduler(Work::Reconciliation),
         ] {
             state.start(&myself, part).await?;
         }
@@ -239,12 +251,20 @@ impl RootState {
                         .0,
                 )
             }
-            Part::Scheduler => keep(
-                &handles.scheduler,
-                Scheduler::spawn_linked(None, Scheduler, shell, cell)
-                    .await?
-                    .0,
-            ),
+            Part::Scheduler(work) => {
+                let registry = Arc::clone(&with.registry);
+                let arguments = SchedulerArguments {
+                    work,
+                    shell,
+                    registry,
+                };
+                keep(
+                    handles.of(work),
+                    Scheduler::spawn_linked(None, Scheduler, arguments, cell)
+                        .await?
+                        .0,
+                )
+            }
         };
         self.parts.push((id, part));
         Ok(())

@@ -1,4 +1,4 @@
-//! The scheduler: the timer of the system. It runs jobs when their schedule says so, one run
+//! A scheduler: the timer of a job. It runs the job when its schedule says so, one run
 //! at a time; a tick that comes while a run is going is merged into it and counted.
 //!
 //! A time that came while the process was down is one due run: due means that the schedule
@@ -8,23 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::job::{
-    self, Job, JobCommand, JobEvent, JobRefusal, Reason, RunCompleted, RunTrigger,
-};
+use evenkeel_domain::job::{self, Job, JobCommand, JobEvent, JobRefusal, RunCompleted, RunTrigger};
 use evenkeel_domain::schedule::Schedule;
 use evenkeel_domain::values::{EventKey, RunId, Span, Timestamp};
 use evenkeel_events::StreamId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::cycle::{Cycle, Phase};
 use crate::engine::{EngineError, RunView};
-use crate::indexes::IndexesMsg;
+use crate::indexes::Registry;
 use crate::journal::Origin;
-use crate::market::MarketMsg;
 use crate::shell::Shell;
-use crate::streams;
+use crate::work::{EndedRun, Work};
 
 /// Longest sleep of the timer: after it the clock is read anew, so a clock that was set is
 /// noticed within a minute.
@@ -49,7 +45,7 @@ pub(crate) enum SchedulerMsg {
         wait: bool,
         reply: oneshot::Sender<Result<RunView, EngineError>>,
     },
-    /// The checks of the run have ended.
+    /// The work of the run has ended.
     Ended(Box<EndedRun>),
     /// Change the schedule.
     Schedule {
@@ -57,14 +53,8 @@ pub(crate) enum SchedulerMsg {
         origin: Origin,
         reply: oneshot::Sender<Result<Job, EngineError>>,
     },
-    /// Show the jobs.
-    List(oneshot::Sender<Vec<Job>>),
-}
-
-/// A run whose checks have ended.
-pub(crate) struct EndedRun {
-    cycle: Option<Arc<Cycle>>,
-    completed: RunCompleted,
+    /// Show the job.
+    Show(oneshot::Sender<Option<Job>>),
 }
 
 /// A run that is going.
@@ -78,9 +68,18 @@ struct GoingRun {
 /// The actor.
 pub(crate) struct Scheduler;
 
+/// Which job, and what it works with.
+pub(crate) struct SchedulerArguments {
+    pub(crate) work: Work,
+    pub(crate) shell: Arc<Shell>,
+    pub(crate) registry: Arc<Registry>,
+}
+
 /// Its state.
 pub(crate) struct SchedulerState {
+    work: Work,
     shell: Arc<Shell>,
+    registry: Arc<Registry>,
     stream: StreamId,
     version: u64,
     job: Option<Job>,
@@ -100,21 +99,28 @@ pub(crate) struct SchedulerState {
 impl Actor for Scheduler {
     type Msg = SchedulerMsg;
     type State = SchedulerState;
-    type Arguments = Arc<Shell>;
+    type Arguments = SchedulerArguments;
 
     async fn pre_start(
         &self,
         _: ActorRef<SchedulerMsg>,
-        shell: Arc<Shell>,
+        with: SchedulerArguments,
     ) -> Result<SchedulerState, ActorProcessingErr> {
-        let (stream, mut job) = (streams::drift_monitor(), None);
+        let SchedulerArguments {
+            work,
+            shell,
+            registry,
+        } = with;
+        let (stream, mut job) = (work.stream(), None);
         let version = shell
             .journal
             .replay(&stream, 0, |event| adopt(&mut job, event))
             .await?;
         let (schedule, going, queued, armed) = (None, None, Vec::new(), None);
         let mut state = SchedulerState {
+            work,
             shell,
+            registry,
             stream,
             version,
             job,
@@ -156,8 +162,8 @@ impl Actor for Scheduler {
                 let answer = state.change(*command, &origin).await?;
                 let _ = reply.send(answer);
             }
-            SchedulerMsg::List(reply) => {
-                let _ = reply.send(state.job.iter().cloned().collect());
+            SchedulerMsg::Show(reply) => {
+                let _ = reply.send(state.job.clone());
             }
         }
         state.arm(&myself);
@@ -172,10 +178,10 @@ fn adopt(job: &mut Option<Job>, event: &Event) {
 }
 
 impl SchedulerState {
-    /// Registers the drift monitor as it is configured; nothing is logged when nothing changes.
+    /// Registers the job as it is configured; nothing is logged when nothing changes.
     async fn register(&mut self) -> Result<(), ActorProcessingErr> {
         let settings = &self.shell.settings;
-        let command = settings.drift_monitor_job(self.job.as_ref())?;
+        let command = settings.job(self.work, self.job.as_ref())?;
         let origin = Origin::new(None, "system:configuration", self.shell.new_key());
         self.change(command, &origin).await??;
         Ok(())
@@ -230,7 +236,9 @@ impl SchedulerState {
         if self.going.is_some() {
             return self.coalesce(now);
         }
-        if !self.is_due(now) {
+        let enabled = self.job.as_ref().is_some_and(|job| job.enabled);
+        let at_start = first_look && enabled && self.work.runs_at_start();
+        if !self.is_due(now) && !at_start {
             return;
         }
         let trigger = if first_look {
@@ -307,9 +315,10 @@ impl SchedulerState {
             covers: self.shell.now(),
             waiting,
         });
-        let (shell, myself) = (Arc::clone(&self.shell), myself.clone());
+        let (work, myself) = (self.work, myself.clone());
+        let (shell, registry) = (Arc::clone(&self.shell), Arc::clone(&self.registry));
         tokio::spawn(async move {
-            let ended = run(&shell, run_id, trigger).await;
+            let ended = work.run(&shell, &registry, run_id, trigger).await;
             // A scheduler that is gone has a successor, which finds the run still due.
             let _ = myself.cast(SchedulerMsg::Ended(Box::new(ended)));
         });
@@ -328,11 +337,13 @@ impl SchedulerState {
             return Ok(());
         };
         completed.coalesced = std::mem::take(&mut self.coalesced);
-        let tally = &self.shell.tally;
-        tally.cycles.add(1);
-        tally.checks.add(u64::from(completed.summary.checked));
+        if self.work == Work::DriftMonitor {
+            let tally = &self.shell.tally;
+            tally.cycles.add(1);
+            tally.checks.add(u64::from(completed.summary.checked));
+        }
         let correlation = EventKey::from_u128(going.run_id.as_u128());
-        let origin = Origin::new(None, "schedule:drift-monitor", correlation);
+        let origin = Origin::new(None, self.work.by(), correlation);
         let decided = job::decide(
             self.job.as_ref(),
             JobCommand::CompleteRun(completed.clone()),
@@ -372,58 +383,6 @@ impl SchedulerState {
             let _ = myself.cast(SchedulerMsg::Tick);
         }));
     }
-}
-
-/// One run of the drift monitor: prices once, then every index.
-async fn run(shell: &Shell, run_id: RunId, trigger: RunTrigger) -> EndedRun {
-    let (began, started_at) = (Instant::now(), shell.now());
-    let origin = Origin::new(
-        None,
-        "schedule:drift-monitor",
-        EventKey::from_u128(run_id.as_u128()),
-    );
-    let (reply, prices) = oneshot::channel();
-    let sent = shell.handles.market.cast(MarketMsg::Refresh(origin, reply));
-    let prices = if sent { prices.await.ok() } else { None };
-    let cycle = prices.map(|prices| Cycle::new(run_id, prices, shell.now()));
-    let checked = match &cycle {
-        Some(cycle)
-            if shell
-                .handles
-                .indexes
-                .cast(IndexesMsg::CheckAll(Arc::clone(cycle))) =>
-        {
-            cycle.reached(Phase::Checked).await;
-            true
-        }
-        _ => false,
-    };
-    shell
-        .tally
-        .last_cycle_us
-        .set(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-    let error = if checked {
-        None
-    } else {
-        Reason::optional(
-            "the market or the indexes are restarting; the next run comes as scheduled",
-        )
-        .ok()
-    };
-    let completed = RunCompleted {
-        run_id,
-        trigger,
-        summary: cycle
-            .as_ref()
-            .map(|cycle| cycle.summary())
-            .unwrap_or_default(),
-        coalesced: 0,
-        error,
-        started_at,
-        duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        at: shell.now(),
-    };
-    EndedRun { cycle, completed }
 }
 
 /// Answers those who wait when the rebalances have ended too, or after [`SETTLE_MAX`].

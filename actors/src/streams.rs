@@ -43,6 +43,11 @@ pub fn trading() -> StreamId {
     name("trading")
 }
 
+/// The stream of the reconciliation.
+pub fn reconciliation() -> StreamId {
+    name(concat!("job_", "reconciliation"))
+}
+
 /// The stream of the drift monitor.
 pub fn drift_monitor() -> StreamId {
     name(concat!("job_", "drift-monitor"))

@@ -100,9 +100,20 @@ pub(crate) struct TestVenue {
     open: Mutex<HashMap<String, VenueOrder>>,
     accounts: Mutex<HashMap<VenueAccount, Balances>>,
     transfers: Mutex<HashSet<TransferId>>,
+    /// How often it was asked for balances.
+    pub(crate) asked: watch::Sender<u32>,
+    /// While somebody holds it, balances are looked up and not yet told.
+    pub(crate) held_back: tokio::sync::Mutex<()>,
+    /// Whether it gives no balances at all.
+    pub(crate) mute: AtomicBool,
 }
 
 impl TestVenue {
+    /// Changes an account behind the engine's back.
+    pub(crate) fn by_hand(&self, account: VenueAccount, change: impl FnOnce(&mut Balances)) {
+        change(self.accounts.lock().unwrap().entry(account).or_default());
+    }
+
     fn book(&self, order: &VenueOrder) -> VenueReport {
         let mut accounts = self.accounts.lock().unwrap();
         let balances = accounts.entry(order.account).or_default();
@@ -231,13 +242,13 @@ impl Venue for TestVenue {
     }
 
     async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError> {
-        Ok(self
-            .accounts
-            .lock()
-            .unwrap()
-            .get(&account)
-            .cloned()
-            .unwrap_or_default())
+        let held = self.accounts.lock().unwrap().get(&account).cloned();
+        self.asked.send_modify(|times| *times += 1);
+        let _told = self.held_back.lock().await;
+        if self.mute.load(Ordering::SeqCst) {
+            return Err(VenueError::Retryable(reason("not now")));
+        }
+        Ok(held.unwrap_or_default())
     }
 
     fn rules(&self, _: Asset) -> InstrumentRules {
@@ -361,6 +372,7 @@ impl World {
             feed: None,
             settings: Settings {
                 drift_enabled: Some(false),
+                reconciliation_enabled: Some(false),
                 ..Settings::default()
             },
             entropy: Arc::default(),
@@ -369,7 +381,11 @@ impl World {
     }
 
     pub(crate) async fn engine(&self) -> Engine {
-        let venue: Arc<dyn Venue> = self.venue.clone();
+        self.engine_at(self.venue.clone()).await
+    }
+
+    /// An engine that trades at another venue.
+    pub(crate) async fn engine_at(&self, venue: Arc<dyn Venue>) -> Engine {
         let ports = Ports {
             log: Arc::clone(&self.log),
             snapshots: Arc::clone(&self.snapshots),

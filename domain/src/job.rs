@@ -8,6 +8,9 @@ use crate::values::{RunId, Text, Timestamp};
 /// The job that checks drift.
 pub const DRIFT_MONITOR: &str = "drift-monitor";
 
+/// The job that compares the books with the venues.
+pub const RECONCILIATION: &str = "reconciliation";
+
 /// A job's name.
 pub type JobName = Text<40>;
 /// A cron expression.
@@ -29,7 +32,8 @@ pub enum RunTrigger {
     Manual,
 }
 
-/// What a run of the drift monitor did.
+/// What a run did. Runs of the reconciliation count accounts: compared ones as checked, corrected
+/// ones as drifted, those with something under way as skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CycleSummary {

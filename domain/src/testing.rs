@@ -10,8 +10,8 @@ use crate::check::{self, Finding};
 use crate::drift::Slots;
 use crate::event::Event;
 use crate::index::{
-    self, Account, Constituent, Definition, Description, Funds, Index, IndexCommand, IndexEvent,
-    IndexRefusal, Name, Rebalancing, Risk,
+    self, Account, Constituent, Definition, Description, Funds, Holding, Index, IndexCommand,
+    IndexEvent, IndexRefusal, Name, Rebalancing, Risk,
 };
 use crate::market::{PriceProblem, PriceSnapshot};
 use crate::plan::{self, InstrumentRules, Limits, Side, TradePlan};
@@ -288,9 +288,33 @@ impl World {
     /// The venue holds what the books say: the round ends.
     #[track_caller]
     pub fn settle_round(&mut self) -> Vec<RebalanceEvent> {
-        let settled = rebalance::settle(self.state(), &self.prices, &self.conditions());
+        let index = self.state();
+        let held = Some((index.cash, index.holdings.as_slice()));
+        self.settle_round_with(held.map(|(cash, holdings)| (cash, holdings.to_vec())))
+            .into_iter()
+            .map(|event| match event {
+                Event::Rebalance(event) => event,
+                other => panic!("{other:?}: the venue holds what the books say"),
+            })
+            .collect()
+    }
+
+    /// The round ends, and the venue holds this.
+    #[track_caller]
+    pub fn settle_round_with(&mut self, held: Option<(Amount, Vec<Holding>)>) -> Vec<Event> {
+        let held = held
+            .as_ref()
+            .map(|(cash, holdings)| (*cash, holdings.as_slice()));
+        let settled = rebalance::settle(self.state(), held, &self.prices, &self.conditions());
         let events = settled.expect("no order is open");
-        self.adopt_rebalance(&events);
+        for event in &events {
+            match event {
+                Event::Rebalance(event) => index::apply_rebalance(&mut self.index, event),
+                Event::Index(event) => index::apply(&mut self.index, event),
+                other => panic!("{other:?} is no event of an index"),
+            }
+        }
+        self.log.extend(events.iter().cloned());
         events
     }
 

@@ -20,6 +20,8 @@ pub(crate) fn builder(config: &Config) -> Builder {
         fee: config.paper.fee,
         lot_step: config.paper.lot_step,
         min_notional: config.paper.min_notional,
+        fee_in: config.paper.fee_in,
+        ids: config.paper.ids,
     };
     let policy = AddressPolicy {
         allow_http: config.webhooks.allow_http,

@@ -49,6 +49,8 @@ keys! {
     FEE = "paper.fee_percent", "EVENKEEL_PAPER_FEE_PERCENT", "0", "a decimal from 0 to below 100";
     LOT_STEP = "paper.lot_step", "EVENKEEL_PAPER_LOT_STEP", "0.000000000001", "a decimal greater than 0";
     MIN_NOTIONAL = "paper.min_notional", "EVENKEEL_PAPER_MIN_NOTIONAL", "0", "a decimal from 0";
+    FEE_IN = "paper.fee_in", "EVENKEEL_PAPER_FEE_IN", "cash", "cash, or base for the asset that is traded";
+    CLIENT_IDS = "paper.client_ids", "EVENKEEL_PAPER_CLIENT_IDS", "unique", "unique (for ever) or open (among open orders only)";
     MAX_JUMP = "price_guard.max_jump_percent", "EVENKEEL_PRICE_GUARD_MAX_JUMP_PERCENT", "50", "a decimal greater than 0";
     CONFIRM_AFTER = "price_guard.confirm_after", "EVENKEEL_PRICE_GUARD_CONFIRM_AFTER", "60s", "a span of time such as 60s";
     MAX_AGE = "price_guard.max_age", "EVENKEEL_PRICE_GUARD_MAX_AGE", "24h", "a span of time such as 24h";

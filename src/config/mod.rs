@@ -37,6 +37,8 @@ use evenkeel_domain::values::{Amount, Percent, Quantity};
 use evenkeel_snapshots::SnapshotPolicy;
 use ipnet::IpNet;
 
+use crate::venues::{FeeIn, IdRule};
+
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Inputs, Source};
 pub use values::PriceSource;
@@ -106,6 +108,10 @@ pub struct Paper {
     pub lot_step: Quantity,
     /// Smaller orders are refused.
     pub min_notional: Amount,
+    /// What the fee is taken in.
+    pub fee_in: FeeIn,
+    /// What a client order id means that comes again.
+    pub ids: IdRule,
 }
 
 /// How the replay of a file runs.
@@ -204,6 +210,7 @@ impl Config {
             order_lifetime: self.limits.order_lifetime,
             indexes_per_owner_max: self.limits.indexes_per_owner,
             webhooks_per_owner_max: self.limits.webhooks_per_owner,
+            ..Settings::default()
         }
     }
 

@@ -61,11 +61,15 @@ fn paper(read: &mut Reader) -> Option<Paper> {
     let fee = read.value(&keys::FEE, values::share);
     let lot_step = read.value(&keys::LOT_STEP, values::lot_step);
     let min_notional = read.value(&keys::MIN_NOTIONAL, values::amount);
+    let fee_in = read.value(&keys::FEE_IN, values::fee_in);
+    let ids = read.value(&keys::CLIENT_IDS, values::client_ids);
     Some(Paper {
         slippage: slippage?,
         fee: fee?,
         lot_step: lot_step?,
         min_notional: min_notional?,
+        fee_in: fee_in?,
+        ids: ids?,
     })
 }
 

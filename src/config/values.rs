@@ -16,6 +16,7 @@ use super::LogFormat;
 use super::error::ConfigError;
 use super::keys::{self, Key};
 use super::layers::Layers;
+use crate::venues::{FeeIn, IdRule};
 
 /// The name of the HTTP feed's preset.
 const COINGECKO: &str = "coingecko";
@@ -134,6 +135,22 @@ pub(super) fn boolish(text: &str) -> Result<bool, String> {
         "true" | "yes" | "on" | "y" | "t" | "1" => Ok(true),
         "false" | "no" | "off" | "n" | "f" | "0" => Ok(false),
         _ => Err("it is neither yes nor no".to_owned()),
+    }
+}
+
+pub(super) fn fee_in(text: &str) -> Result<FeeIn, String> {
+    match text {
+        "cash" => Ok(FeeIn::Cash),
+        "base" => Ok(FeeIn::Base),
+        _ => Err("it is neither cash nor base".to_owned()),
+    }
+}
+
+pub(super) fn client_ids(text: &str) -> Result<IdRule, String> {
+    match text {
+        "unique" => Ok(IdRule::UniqueForEver),
+        "open" => Ok(IdRule::UniqueAmongOpen),
+        _ => Err("it is neither unique nor open".to_owned()),
     }
 }
 

@@ -65,6 +65,7 @@ impl From<IndexRefusal> for Problem {
             IndexRefusal::TransferPending(_) | IndexRefusal::TooManyTransfers(_) => {
                 Self::new(Code::TransferPending, detail)
             }
+            IndexRefusal::NegativeBalance => Self::new(Code::ValidationFailed, detail),
             IndexRefusal::NotPositive => Self::field(Code::ValidationFailed, "amount", detail),
             IndexRefusal::InsufficientCash { .. } => {
                 Self::field(Code::InsufficientCash, "amount", detail)

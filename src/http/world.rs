@@ -132,6 +132,7 @@ pub async fn api() -> Api {
     };
     let settings = Settings {
         drift_enabled: Some(false),
+        reconciliation_enabled: Some(false),
         ..Settings::default()
     };
     let engine = Engine::start(ports, settings).await.unwrap();

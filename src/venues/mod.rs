@@ -2,4 +2,6 @@
 
 pub mod paper;
 
-pub use paper::{Fault, Faults, PaperError, PaperSettings, PaperVenue};
+pub use paper::{
+    Call, Fault, Faults, FeeIn, IdRule, PaperError, PaperOrder, PaperSettings, PaperVenue, Slices,
+};

@@ -26,6 +26,7 @@ mod log_rescue;
 mod log_tools;
 mod methods;
 mod old_stores;
+mod oracle;
 mod portfolio;
 mod process;
 mod protocol;

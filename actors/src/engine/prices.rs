@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::job::{
-    DRIFT_MONITOR, Job, JobCommand, JobEvent, JobName, Pattern, RunCompleted, Timezone,
-};
+use evenkeel_domain::job::{Job, JobCommand, JobEvent, JobName, Pattern, RunCompleted, Timezone};
 use evenkeel_domain::market::RecordPrices;
 use tokio::sync::oneshot;
 
@@ -15,8 +13,9 @@ use super::{
     Caller, Engine, EngineError, EngineStatus, HistoryPage, PricesView, RunView, answered,
 };
 use crate::market::MarketMsg;
+use crate::root::Handle;
 use crate::scheduler::SchedulerMsg;
-use crate::streams;
+use crate::work::Work;
 
 /// Longest wait for a run that is waited for: its checks, then its rebalances.
 const RUN_TIMEOUT: Duration = Duration::from_mins(5);
@@ -57,18 +56,20 @@ impl Engine {
 
     /// All jobs.
     pub async fn jobs(&self) -> Result<Vec<Job>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self
-            .shell()
-            .handles
-            .scheduler
-            .cast(SchedulerMsg::List(reply));
-        let unavailable = EngineError::Unavailable("the scheduler");
-        if sent {
-            answer.await.map_err(|_| unavailable)
-        } else {
-            Err(unavailable)
+        let mut jobs = Vec::with_capacity(Work::ALL.len());
+        for work in Work::ALL {
+            let (reply, answer) = oneshot::channel();
+            if !self.scheduler(work).cast(SchedulerMsg::Show(reply)) {
+                return Err(EngineError::Unavailable("the scheduler"));
+            }
+            let job = answer.await;
+            jobs.extend(job.map_err(|_| EngineError::Unavailable("the scheduler"))?);
         }
+        Ok(jobs)
+    }
+
+    fn scheduler(&self, work: Work) -> &Handle<SchedulerMsg> {
+        self.shell().handles.of(work)
     }
 
     /// Changes a job's schedule.
@@ -81,7 +82,7 @@ impl Engine {
         enabled: bool,
     ) -> Result<Job, EngineError> {
         let _place = self.admit()?;
-        known_job(name.as_str())?;
+        let work = known_job(name.as_str())?;
         let (reply, answer) = oneshot::channel();
         let command = Box::new(JobCommand::Schedule {
             name,
@@ -90,7 +91,7 @@ impl Engine {
             enabled,
         });
         let origin = caller.origin(None);
-        if !self.shell().handles.scheduler.cast(SchedulerMsg::Schedule {
+        if !self.scheduler(work).cast(SchedulerMsg::Schedule {
             command,
             origin,
             reply,
@@ -108,14 +109,9 @@ impl Engine {
         wait: bool,
     ) -> Result<RunView, EngineError> {
         let _place = self.admit()?;
-        known_job(name)?;
+        let work = known_job(name)?;
         let (reply, answer) = oneshot::channel();
-        if !self
-            .shell()
-            .handles
-            .scheduler
-            .cast(SchedulerMsg::Run { wait, reply })
-        {
+        if !self.scheduler(work).cast(SchedulerMsg::Run { wait, reply }) {
             return Err(EngineError::Unavailable("the scheduler"));
         }
         match tokio::time::timeout(RUN_TIMEOUT, answer).await {
@@ -131,15 +127,13 @@ impl Engine {
         before: Option<u64>,
         limit: usize,
     ) -> Result<HistoryPage<RunCompleted>, EngineError> {
-        known_job(name)?;
+        let stream = known_job(name)?.stream();
         let run = |event: Event| match event {
             Event::Job(JobEvent::RunCompleted(run)) => Some(run),
             _ => None,
         };
-        self.history(&streams::drift_monitor(), before, limit, |logged| {
-            run(logged.event)
-        })
-        .await
+        self.history(&stream, before, limit, |logged| run(logged.event))
+            .await
     }
 
     /// Figures for health and metrics.
@@ -178,10 +172,6 @@ impl Engine {
     }
 }
 
-fn known_job(name: &str) -> Result<(), EngineError> {
-    if name == DRIFT_MONITOR {
-        Ok(())
-    } else {
-        Err(EngineError::NotFound("job"))
-    }
+fn known_job(name: &str) -> Result<Work, EngineError> {
+    Work::named(name).ok_or(EngineError::NotFound("job"))
 }

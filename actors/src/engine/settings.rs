@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_domain::job::{DRIFT_MONITOR, Job, JobCommand, JobName, Pattern, Timezone};
+use evenkeel_domain::job::{Job, JobCommand, JobName, Pattern, Timezone};
 use evenkeel_domain::market::PriceGuard;
 use evenkeel_domain::values::{Percent, Span, TextError};
 use evenkeel_events::EventLog;
 use evenkeel_snapshots::{SnapshotPolicy, SnapshotStore};
 
 use crate::ports::{Clock, Entropy, PersonalKeys, PriceFeed, Venue, WebhookTransport};
+use crate::work::Work;
 
 /// What the engine is built on.
 pub struct Ports {
@@ -44,6 +45,11 @@ pub struct Settings {
     pub drift_timezone: Option<String>,
     /// Whether its schedule runs it.
     pub drift_enabled: Option<bool>,
+    /// Schedule of the reconciliation in UTC, besides each start; a change over the API holds as
+    /// above.
+    pub reconciliation_schedule: Option<String>,
+    /// Whether its schedule, and each start, runs it.
+    pub reconciliation_enabled: Option<bool>,
     /// When an index is worth a snapshot, besides at an orderly stop.
     pub snapshots: SnapshotPolicy,
     /// Commands from outside in flight at once; more are refused as busy.
@@ -61,6 +67,9 @@ pub struct Settings {
 /// Every five minutes.
 pub const DRIFT_SCHEDULE: &str = "*/5 * * * *";
 
+/// Once an hour, at a minute when little else happens.
+pub const RECONCILIATION_SCHEDULE: &str = "17 * * * *";
+
 impl Default for Settings {
     /// What a fresh start uses: prices may move 50 % and be a day old, drift is checked every
     /// five minutes.
@@ -74,6 +83,8 @@ impl Default for Settings {
             drift_schedule: None,
             drift_timezone: None,
             drift_enabled: None,
+            reconciliation_schedule: None,
+            reconciliation_enabled: None,
             snapshots: SnapshotPolicy::default(),
             commands_in_flight_max: 1_024,
             orders_in_flight_max: 256,
@@ -85,32 +96,30 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The command that registers the drift monitor: what is set wins, then what the job has,
-    /// then the default.
-    pub(crate) fn drift_monitor_job(&self, job: Option<&Job>) -> Result<JobCommand, TextError> {
-        let or = |set: &Option<String>, has: Option<&str>, default: &str| match (set, has) {
-            (Some(set), _) => set.clone(),
-            (None, Some(has)) => has.to_owned(),
-            (None, None) => default.to_owned(),
+    /// The command that registers a job: what is set wins, then what the job has, then the
+    /// default.
+    pub(crate) fn job(&self, work: Work, job: Option<&Job>) -> Result<JobCommand, TextError> {
+        let (schedule, timezone, enabled, default) = match work {
+            Work::DriftMonitor => (
+                self.drift_schedule.as_deref(),
+                self.drift_timezone.as_deref(),
+                self.drift_enabled,
+                DRIFT_SCHEDULE,
+            ),
+            Work::Reconciliation => (
+                self.reconciliation_schedule.as_deref(),
+                None,
+                self.reconciliation_enabled,
+                RECONCILIATION_SCHEDULE,
+            ),
         };
-        let schedule = or(
-            &self.drift_schedule,
-            job.map(|job| job.schedule.as_str()),
-            DRIFT_SCHEDULE,
-        );
-        let timezone = or(
-            &self.drift_timezone,
-            job.map(|job| job.timezone.as_str()),
-            "UTC",
-        );
+        let schedule = schedule.or(job.map(|job| job.schedule.as_str()));
+        let timezone = timezone.or(job.map(|job| job.timezone.as_str()));
         Ok(JobCommand::Schedule {
-            name: JobName::required(DRIFT_MONITOR)?,
-            schedule: Pattern::required(&schedule)?,
-            timezone: Timezone::required(&timezone)?,
-            enabled: self
-                .drift_enabled
-                .or(job.map(|job| job.enabled))
-                .unwrap_or(true),
+            name: JobName::required(work.name())?,
+            schedule: Pattern::required(schedule.unwrap_or(default))?,
+            timezone: Timezone::required(timezone.unwrap_or("UTC"))?,
+            enabled: enabled.or(job.map(|job| job.enabled)).unwrap_or(true),
         })
     }
 }

@@ -28,6 +28,7 @@ use crate::shell::Shell;
 use crate::tally::Tally;
 use crate::trading::TradingBook;
 use crate::webhooks::{WebhookRegistry, WebhooksMsg};
+use crate::work::Work;
 
 /// Checks with something to append at once: a full group commit and the next one, so that the
 /// log is never idle, and a megabyte or two at most.
@@ -37,7 +38,7 @@ impl Engine {
     /// Opens the books: rehydrates everything, resumes what a crash left open, starts the schedule.
     pub async fn start(ports: Ports, settings: Settings) -> Result<Self, EngineError> {
         let shell = Arc::new(shell(ports, settings));
-        check_schedule(&shell)?;
+        check_schedules(&shell)?;
         recovery::recover(&shell)
             .await
             .map_err(|error| EngineError::Log(error.to_string()))?;
@@ -75,8 +76,10 @@ impl Engine {
             return;
         }
         let handles = &self.shell().handles;
-        if let Some(scheduler) = handles.scheduler.get() {
-            scheduler.stop(None);
+        for work in Work::ALL {
+            if let Some(scheduler) = handles.of(work).get() {
+                scheduler.stop(None);
+            }
         }
         // A part that is down has nothing to bring to an end.
         let (done, indexes) = oneshot::channel();
@@ -119,8 +122,10 @@ impl Engine {
 
     /// Tells the scheduler that the clock has moved: for clocks that are moved by hand.
     pub fn clock_moved(&self) {
-        // A scheduler that is down looks at the clock when it comes up.
-        let _ = self.shell().handles.scheduler.cast(SchedulerMsg::Tick);
+        for work in Work::ALL {
+            // A scheduler that is down looks at the clock when it comes up.
+            let _ = self.shell().handles.of(work).cast(SchedulerMsg::Tick);
+        }
     }
 }
 
@@ -162,17 +167,19 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
 }
 
 /// A schedule that cannot be is refused before anything starts.
-fn check_schedule(shell: &Shell) -> Result<(), EngineError> {
-    let setting = |problem: String| EngineError::Setting {
-        key: "drift schedule",
-        problem,
-    };
-    let command = shell
-        .settings
-        .drift_monitor_job(None)
-        .map_err(|error| setting(error.to_string()))?;
-    match job::decide(None, command, shell.now()) {
-        Ok(_) | Err(JobRefusal::NotFound) => Ok(()),
-        Err(refusal) => Err(setting(refusal.to_string())),
+fn check_schedules(shell: &Shell) -> Result<(), EngineError> {
+    for work in Work::ALL {
+        let key = match work {
+            Work::DriftMonitor => "drift schedule",
+            Work::Reconciliation => "reconciliation schedule",
+        };
+        let setting = |problem: String| EngineError::Setting { key, problem };
+        let command = shell.settings.job(work, None);
+        let command = command.map_err(|error| setting(error.to_string()))?;
+        match job::decide(None, command, shell.now()) {
+            Ok(_) | Err(JobRefusal::NotFound) => {}
+            Err(refusal) => return Err(setting(refusal.to_string())),
+        }
     }
+    Ok(())
 }

@@ -177,6 +177,11 @@ impl Live {
             IndexMsg::SettleTransfers => self.settle_transfers(myself).await,
             IndexMsg::Decide(request) => self.take_decision(myself, *request).await,
             IndexMsg::ExpireApproval => self.expire_approval(myself).await,
+            IndexMsg::Reconcile(request) => {
+                self.reconcile(myself, *request);
+                Ok(())
+            }
+            IndexMsg::HeldAtVenue(held) => self.take_held(*held).await,
             IndexMsg::RestartSaga => self.resume(myself).await,
             IndexMsg::Stop(done) => {
                 self.stop(myself, done).await;
@@ -290,7 +295,8 @@ impl Live {
                         | IndexEvent::Paused(_)
                         | IndexEvent::Resumed(_)
                         | IndexEvent::Deleted(_)
-                        | IndexEvent::Deposited(_),
+                        | IndexEvent::Deposited(_)
+                        | IndexEvent::Reconciled(_),
                 )
             )
         };

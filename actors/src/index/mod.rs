@@ -11,6 +11,7 @@ mod beginning;
 mod decisions;
 mod live;
 mod rebalancing;
+mod reconciling;
 mod transfers;
 
 use std::sync::Arc;
@@ -23,10 +24,12 @@ use tokio::sync::oneshot;
 
 pub(crate) use decisions::{Decision, DecisionRequest};
 pub(crate) use live::{Live, SNAPSHOT_SCHEMA};
+use reconciling::HeldAtVenue;
 
 use crate::cycle::CheckTicket;
 use crate::engine::{EngineError, IndexView, RebalanceAnswer};
 use crate::journal::Origin;
+use crate::reconciliation::ReconcileRequest;
 use crate::saga::SagaReport;
 use crate::shell::Shell;
 use crate::streams;
@@ -52,6 +55,10 @@ pub(crate) enum IndexMsg {
     ExpireApproval,
     /// Tell the venue of transfers that it may not know of yet.
     SettleTransfers,
+    /// Compare the books with the venue.
+    Reconcile(Box<ReconcileRequest>),
+    /// What the venue holds, for the comparison.
+    HeldAtVenue(Box<HeldAtVenue>),
     /// Start the saga again after it failed.
     RestartSaga,
     /// Reach a step boundary, save a snapshot, end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::index::Index;
+use evenkeel_domain::index::{Holding, Index, IndexEvent};
 use evenkeel_domain::rebalance::{
     self, Effect, OrderOutcome, Reason, Rebalance, RebalanceRefusal, RebalanceStatus,
 };
@@ -37,6 +37,12 @@ pub(crate) struct RunningSaga {
     actor: ActorRef<SagaMsg>,
     urge: watch::Sender<Urge>,
     pub(super) switch: Arc<Switch>,
+    /// It has been told something and has not reported yet. It is told one thing at a time: a
+    /// second one would wait in its mailbox until it is of the past.
+    busy: bool,
+    /// The last step that it was told to send. No step is sent twice: at a venue that forgets the
+    /// ids of closed orders that would be a second trade.
+    sent: u32,
     origin: Origin,
     /// Dropped with the saga: the cycle that waits for it goes on.
     ticket: Option<RebalanceTicket>,
@@ -76,25 +82,21 @@ impl Live {
                 self.let_the_cycle_go();
                 return Ok(());
             }
-            Said::Left => Vec::new(),
-            Said::Order(step, outcome) => {
-                let goes_on = matches!(outcome, OrderOutcome::Accepted);
-                let decided = self.decide_report(index, step, outcome);
-                if goes_on {
-                    self.let_the_cycle_go();
-                    return self.commit(decided, &origin).await;
-                }
-                decided
+            Said::Order(step, OrderOutcome::Accepted) => {
+                let decided = self.decide_report(index, step, OrderOutcome::Accepted);
+                self.let_the_cycle_go();
+                return self.commit(decided, &origin).await;
             }
-            Said::Balances(version, balances) => {
-                if version == self.version {
-                    self.decide_balances(index, balances)
-                } else {
-                    // The index moved while the venue was asked: what it said is of before.
-                    Vec::new()
-                }
+            Said::Order(step, outcome) => self.decide_report(index, step, outcome),
+            Said::Balances(version, balances) if version == self.version => {
+                self.decide_balances(index, balances.as_ref())
             }
+            // The index moved while the venue was asked: what it said is of before.
+            Said::Balances(..) | Said::Left => Vec::new(),
         };
+        if let Some(saga) = &mut self.saga {
+            saga.busy = false;
+        }
         self.commit(decided, &origin).await?;
         self.after_report(myself, was, &origin).await;
         Ok(())
@@ -120,16 +122,30 @@ impl Live {
     }
 
     /// The end of a round.
-    fn decide_balances(&self, index: &Index, balances: Option<Balances>) -> Vec<Event> {
+    fn decide_balances(&self, index: &Index, balances: Option<&Balances>) -> Vec<Event> {
         let rules = self.rules();
         let conditions = self.conditions(index, &rules);
-        let _ = balances;
-        let settled = rebalance::settle(index, &self.shell.latest_prices(), &conditions);
+        let held = balances.map(|balances| {
+            let line = |&(asset, quantity)| Holding { asset, quantity };
+            (
+                balances.cash,
+                balances.holdings.iter().map(line).collect::<Vec<_>>(),
+            )
+        });
+        let held = held
+            .as_ref()
+            .map(|(cash, holdings)| (*cash, holdings.as_slice()));
+        let prices = self.shell.latest_prices();
+        let settled = rebalance::settle(index, held, &prices, &conditions);
         let settled = settled.inspect_err(
             |error| tracing::error!(index = %self.id, %error, "the rebalance cannot end"),
         );
         let settled = settled.unwrap_or_default();
-        settled.into_iter().map(Event::Rebalance).collect()
+        let differs = |event: &Event| matches!(event, Event::Index(IndexEvent::Reconciled(_)));
+        if settled.iter().any(differs) {
+            tracing::warn!(index = %self.id, "the venue holds something else than the books say; they follow it");
+        }
+        settled
     }
 
     /// What follows from what was appended.
@@ -232,6 +248,8 @@ impl Live {
                     actor,
                     urge,
                     switch,
+                    busy: false,
+                    sent: 0,
                     origin,
                     ticket,
                 }));
@@ -266,11 +284,21 @@ impl Live {
         Ok(())
     }
 
-    fn send_to_saga(&self, message: Option<SagaMsg>) {
-        if let (Some(saga), Some(message)) = (&self.saga, message) {
-            // A saga that has just failed is started again by its supervision event.
-            let _ = saga.actor.cast(message);
+    fn send_to_saga(&mut self, message: Option<SagaMsg>) {
+        let idle = self.saga.as_mut().filter(|saga| !saga.busy);
+        let (Some(saga), Some(message)) = (idle, message) else {
+            return;
+        };
+        let message = match message {
+            SagaMsg::Send(order, _) if order.step <= saga.sent => SagaMsg::Resolve(order),
+            other => other,
+        };
+        if let SagaMsg::Send(order, _) = &message {
+            saga.sent = order.step;
         }
+        saga.busy = true;
+        // A saga that has just failed is started again by its supervision event.
+        let _ = saga.actor.cast(message);
     }
 
     /// Tells whoever waits inside the saga.

@@ -11,4 +11,6 @@ mod cycles;
 mod decisions;
 mod deliveries;
 mod erasure;
+mod faults;
+mod reconciling;
 mod stored_bytes;

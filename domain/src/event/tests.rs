@@ -16,7 +16,8 @@ use super::*;
 use crate::access::{OwnerCreated, OwnerErased, Scope, TokenIssued, TokenRevoked};
 use crate::index::{
     Band, CheckRecovered, CheckSkipped, Deposited, Destination, DriftMeasure, Funds, Index,
-    IndexCommand, IndexUpdated, Scope as Traded, SkipReason, Tag, TransferSettled,
+    IndexCommand, IndexReconciled, IndexUpdated, ReconciledHolding, Scope as Traded, SkipReason,
+    Tag, TransferSettled,
 };
 use crate::job::{CycleSummary, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
@@ -76,6 +77,7 @@ fn stored(event: &Event, json: bool) {
             IndexEvent::CheckSkipped,
             IndexEvent::CheckRecovered,
             IndexEvent::TradingModeSet,
+            IndexEvent::Reconciled,
         ),
         Event::Rebalance(event) => each!(
             event,
@@ -365,6 +367,16 @@ fn kind(event: &Event) -> String {
 #[test]
 fn every_rare_event_is_read_back() {
     in_both(&CheckRecovered { at: T0 });
+    in_both(&IndexReconciled {
+        cash_before: amount("1"),
+        cash_after: amount("0"),
+        holdings: vec![ReconciledHolding {
+            asset: asset("AAA"),
+            before: Quantity::ZERO,
+            after: quantity("0.000000000001"),
+        }],
+        at: T0,
+    });
     for reason in [
         SkipReason::Price(asset("AAA"), PriceProblem::FeedFailed),
         SkipReason::RebalanceRunning(RebalanceId::from_u128(1)),

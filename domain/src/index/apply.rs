@@ -6,7 +6,8 @@
 use rust_decimal::Decimal;
 
 use super::{
-    Funds, Holding, Index, IndexCreated, IndexEvent, PendingTransfer, Status, TransferSettled,
+    Funds, Holding, Index, IndexCreated, IndexEvent, IndexReconciled, PendingTransfer, Status,
+    TransferSettled,
 };
 use crate::plan::Side;
 use crate::rebalance::{Rebalance, RebalanceEvent, TradeExecuted};
@@ -52,6 +53,7 @@ pub fn apply(index: &mut Option<Index>, event: &IndexEvent) {
         IndexEvent::ThresholdExceeded(_) | IndexEvent::CheckRecovered(_) => index.skipped = None,
         IndexEvent::CheckSkipped(e) => index.skipped = Some(e.reason.clone()),
         IndexEvent::TradingModeSet(e) => index.mode = e.mode,
+        IndexEvent::Reconciled(e) => index.reconcile(e),
     }
 }
 
@@ -103,6 +105,16 @@ impl Index {
         });
     }
 
+    fn reconcile(&mut self, reconciled: &IndexReconciled) {
+        self.noticed_seq = None;
+        self.cash = reconciled.cash_after;
+        for line in &reconciled.holdings {
+            self.hold(line.asset, line.after);
+        }
+        // Where no cash is left, nothing waits to be invested.
+        self.investment_due &= self.cash.is_positive();
+    }
+
     fn move_cash(&mut self, change: Decimal) {
         self.noticed_seq = None;
         if let Some(cash) = self.cash.get().checked_add(change) {
@@ -116,6 +128,10 @@ impl Index {
         let Some(quantity) = held.checked_add(change).map(Quantity::new) else {
             return;
         };
+        self.hold(asset, quantity);
+    }
+
+    fn hold(&mut self, asset: Asset, quantity: Quantity) {
         let place = self.holdings.binary_search_by_key(&asset, |h| h.asset);
         match place {
             Ok(at) if quantity.is_positive() => {

@@ -1,8 +1,9 @@
 //! Commands of an index, why they are refused, and the events that they lead to.
 
 use super::{
-    Definition, DefinitionError, Deposited, Funds, Index, IndexCreated, IndexDeleted, IndexEvent,
-    IndexPaused, IndexResumed, IndexUpdated, Status, TradingModeSet, TransferSettled, Withdrawn,
+    Definition, DefinitionError, Deposited, Funds, Holding, Index, IndexCreated, IndexDeleted,
+    IndexEvent, IndexPaused, IndexResumed, IndexUpdated, Status, TradingModeSet, TransferSettled,
+    Withdrawn, reconcile,
 };
 use crate::trading::{SwitchReason, TradingMode};
 use crate::values::{
@@ -56,6 +57,13 @@ pub enum IndexCommand {
     SettleTransfer {
         /// The transfer.
         transfer_id: TransferId,
+    },
+    /// Book what the venue holds, where the books say something else.
+    Reconcile {
+        /// Cash at the venue.
+        cash: Amount,
+        /// Holdings at the venue, each asset once.
+        holdings: Vec<Holding>,
     },
     /// Set the index's own kill switch.
     SetTradingMode {
@@ -116,6 +124,9 @@ pub enum IndexRefusal {
     /// The account cannot change while the index has holdings or cash.
     #[error("the account cannot change while the index has funds")]
     AccountInUse,
+    /// The venue reports less than nothing.
+    #[error("the venue reports a negative balance; an index cannot have one")]
+    NegativeBalance,
     /// Too many transfers on their way.
     #[error("{0} transfers have not reached the venue yet; try again when they have")]
     TooManyTransfers(usize),
@@ -193,6 +204,9 @@ fn decide_existing(
         }
         IndexCommand::SettleTransfer { transfer_id } => {
             IndexEvent::TransferSettled(TransferSettled { transfer_id, at })
+        }
+        IndexCommand::Reconcile { cash, holdings } => {
+            return reconcile::at_rest(index, cash, &holdings, at);
         }
         IndexCommand::SetTradingMode { mode, reason } => {
             IndexEvent::TradingModeSet(TradingModeSet { mode, reason, at })
@@ -290,14 +304,14 @@ fn require_status(index: &Index, status: Status, action: &'static str) -> Result
     })
 }
 
-fn require_no_rebalance(index: &Index) -> Result<(), IndexRefusal> {
+pub(super) fn require_no_rebalance(index: &Index) -> Result<(), IndexRefusal> {
     match &index.rebalance {
         Some(rebalance) => Err(IndexRefusal::RebalanceRunning(rebalance.rebalance_id)),
         None => Ok(()),
     }
 }
 
-fn require_no_transfer(index: &Index) -> Result<(), IndexRefusal> {
+pub(super) fn require_no_transfer(index: &Index) -> Result<(), IndexRefusal> {
     match index.transfers.first() {
         Some(transfer) => Err(IndexRefusal::TransferPending(transfer.transfer_id)),
         None => Ok(()),

@@ -66,6 +66,8 @@ pub enum IndexEvent {
     CheckRecovered(CheckRecovered),
     /// Its own kill switch was set.
     TradingModeSet(TradingModeSet),
+    /// The venue holds something else than the books said: the venue is right.
+    Reconciled(IndexReconciled),
 }
 
 /// `index.created` v2.
@@ -214,4 +216,30 @@ pub struct TradingModeSet {
     pub reason: SwitchReason,
     /// When.
     pub at: Timestamp,
+}
+
+/// `index.reconciled` v1: the books follow what the venue holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexReconciled {
+    /// Cash that the books said.
+    pub cash_before: Amount,
+    /// Cash that the venue holds.
+    pub cash_after: Amount,
+    /// Where holdings differed, sorted by asset.
+    pub holdings: Vec<ReconciledHolding>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A holding that differed. Part of `index.reconciled` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReconciledHolding {
+    /// The asset.
+    pub asset: Asset,
+    /// Units that the books said.
+    pub before: Quantity,
+    /// Units that the venue holds.
+    pub after: Quantity,
 }

@@ -11,6 +11,7 @@ mod event;
 mod old;
 #[cfg(test)]
 mod properties;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -29,10 +30,11 @@ pub use definition::{
 };
 pub use event::{
     CheckRecovered, CheckSkipped, Deposited, DriftDetected, Funds, IndexCreated, IndexDeleted,
-    IndexEvent, IndexPaused, IndexResumed, IndexUpdated, SkipReason, ThresholdExceeded,
-    TradingModeSet, TransferSettled, Withdrawn,
+    IndexEvent, IndexPaused, IndexReconciled, IndexResumed, IndexUpdated, ReconciledHolding,
+    SkipReason, ThresholdExceeded, TradingModeSet, TransferSettled, Withdrawn,
 };
 pub use old::{ConstituentV1, DefinitionV1, IndexCreatedV1, IndexUpdatedV1, RebalancingV1, RiskV1};
+pub use reconcile::{RECONCILED_MAX, reconcile};
 
 /// Where an index is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

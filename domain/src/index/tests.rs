@@ -118,9 +118,10 @@ fn weights_beyond_the_tolerance_are_refused_with_their_sum() {
     }
 }
 
+type Change = fn(&mut Definition);
+
 #[test]
 fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
-    type Change = fn(&mut Definition);
     let table: [(Change, &str); 15] = [
         (|d| d.constituents.clear(), "at least one constituent"),
         (

@@ -34,7 +34,7 @@ pub use event::{
 pub use old::{RebalanceStartedV1, TradeExecutedV1};
 pub use phase::Phase;
 use phase::{IllegalTransition, Step};
-pub use settle::{prices_of, settle};
+pub use settle::{Held, prices_of, settle};
 
 /// Plans of one rebalance: what failed, or was filled in part, is planned anew this many times
 /// less one. A venue that goes on refusing has had its chances.

@@ -8,24 +8,71 @@ use super::{
     RebalanceFailed, RebalanceRefusal, RebalanceReplanned, Step,
 };
 use crate::drift::{self, Slots};
-use crate::index::Index;
+use crate::event::Event;
+use crate::index::{self, Holding, Index, IndexEvent, IndexReconciled};
 use crate::market::PriceSnapshot;
 use crate::plan;
 use crate::trading::TradingMode;
-use crate::values::{Asset, Price, Timestamp};
+use crate::values::{Amount, Asset, Price, Timestamp};
+
+/// What an account holds at the venue: cash and quantities.
+pub type Held<'a> = (Amount, &'a [Holding]);
 
 /// Ends the round: a new plan with its first intent while something is left to try, else the end.
 ///
-/// `prices` are the newest ones; where they do not value the whole index, those of the plan serve.
+/// Before that the books follow the venue where they differ, which is what a trade by hand or an
+/// unknown fee leaves behind. `held` is none when the venue does not say; `prices` are the newest
+/// ones; where they do not value the whole index, those of the plan serve.
+///
+/// # Errors
+///
+/// Refused while an order is open.
 pub fn settle(
+    index: &Index,
+    held: Option<Held<'_>>,
+    prices: &PriceSnapshot,
+    conditions: &Conditions<'_>,
+) -> Result<Vec<Event>, RebalanceRefusal> {
+    let rebalance = running(index)?;
+    if let Some(order) = rebalance.open {
+        return Err(RebalanceRefusal::NotOpen(order.step));
+    }
+    let reconciled = held.and_then(|held| reconciled(index, held, conditions.now));
+    let mut after = Some(index.clone());
+    let mut events: Vec<Event> = Vec::new();
+    if let Some(reconciled) = reconciled {
+        let reconciled = IndexEvent::Reconciled(reconciled);
+        index::apply(&mut after, &reconciled);
+        events.push(Event::Index(reconciled));
+    }
+    let index = after.as_ref().unwrap_or(index);
+    let rest = go_on_or_end(index, prices, conditions)?;
+    events.extend(rest.into_iter().map(Event::Rebalance));
+    Ok(events)
+}
+
+/// The event that makes the books follow the venue. None while a transfer is under way, and for an
+/// asset without a price in the plan: the end could not be valued, so that is left to the job.
+fn reconciled(index: &Index, (cash, holdings): Held<'_>, at: Timestamp) -> Option<IndexReconciled> {
+    if !index.transfers.is_empty() {
+        return None;
+    }
+    let prices = &index.rebalance.as_deref()?.prices;
+    let reconciled = index::reconcile(index, cash, holdings, at).ok().flatten()?;
+    let has_price = |asset: Asset| prices.iter().any(|(of, _)| *of == asset);
+    let all = reconciled
+        .holdings
+        .iter()
+        .all(|line| line.after.is_zero() || has_price(line.asset));
+    all.then_some(reconciled)
+}
+
+fn go_on_or_end(
     index: &Index,
     prices: &PriceSnapshot,
     conditions: &Conditions<'_>,
 ) -> Result<Vec<RebalanceEvent>, RebalanceRefusal> {
     let rebalance = running(index)?;
-    if let Some(order) = rebalance.open {
-        return Err(RebalanceRefusal::NotOpen(order.step));
-    }
     if is_worth_another_round(rebalance, conditions.mode) {
         let replanned = replan(index, rebalance, prices, conditions);
         if let Some(replanned) = replanned {
@@ -51,13 +98,13 @@ fn replan(
     prices: &PriceSnapshot,
     conditions: &Conditions<'_>,
 ) -> Option<RebalanceReplanned> {
-    let (prices, headline) = match drift::headline(index, prices, &mut Slots::default()) {
-        Ok(headline) => (prices.clone(), headline),
-        Err(_) => {
-            let of_the_plan = snapshot(&rebalance.prices);
-            let headline = drift::headline(index, &of_the_plan, &mut Slots::default()).ok()?;
-            (of_the_plan, headline)
-        }
+    let newest = drift::headline(index, prices, &mut Slots::default());
+    let (prices, headline) = if let Ok(headline) = newest {
+        (prices.clone(), headline)
+    } else {
+        let of_the_plan = snapshot(&rebalance.prices);
+        let headline = drift::headline(index, &of_the_plan, &mut Slots::default());
+        (of_the_plan, headline.ok()?)
     };
     let plan = plan::plan(index, &prices, conditions.rules).ok()?;
     if plan.orders.is_empty() {
@@ -81,10 +128,10 @@ pub fn prices_of(index: &Index, prices: &PriceSnapshot) -> Vec<(Asset, Price)> {
         .collect();
     assets.sort_unstable();
     assets.dedup();
-    let priced = assets
+    let found = assets
         .into_iter()
         .filter_map(|asset| Some((asset, prices.price(asset).ok()?)));
-    priced.collect()
+    found.collect()
 }
 
 fn end(

@@ -7,7 +7,8 @@
 )]
 
 use super::*;
-use crate::index::{Funds, IndexCommand};
+use crate::event::Event;
+use crate::index::{Funds, Holding, IndexCommand, IndexEvent};
 use crate::testing::*;
 use crate::values::{Percent, TransferId};
 
@@ -239,6 +240,33 @@ fn the_kill_switch_stops_beginnings_and_while_reducing_every_buy() {
     assert_eq!(words(&world.report(outcome)), ["executed"]);
     assert_eq!(words(&world.settle_round()), ["completed 1"]);
     assert_eq!(world.state().cash, amount("500"));
+}
+
+#[test]
+fn the_end_follows_what_the_venue_holds() {
+    let mut world = one_sell_two_buys();
+    world.start(Trigger::Drift);
+    while !world.reconciles() {
+        let outcome = filled(&world);
+        world.report(outcome);
+    }
+    let mut holdings = world.state().holdings.clone();
+    holdings[0].quantity = quantity("49");
+    let before = world.state().clone();
+    // A holding that the plan has no price for is left to the job.
+    let mut strange = holdings.clone();
+    strange.push(Holding {
+        asset: asset("ZZZ"),
+        quantity: quantity("1"),
+    });
+    world.settle_round_with(Some((amount("10"), strange)));
+    assert_eq!(world.state().cash, Amount::ZERO);
+    world.index = Some(before);
+    let events = world.settle_round_with(Some((amount("10"), holdings)));
+    assert!(matches!(events[0], Event::Index(IndexEvent::Reconciled(_))));
+    assert_eq!(world.state().cash, amount("10"));
+    assert_eq!(world.state().quantity(asset("AAA")), quantity("49"));
+    assert_eq!(world.state().rebalance, None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub const FILTER_MAX: usize = 50;
 const ENTRY_MAX: usize = 64;
 
 /// The event types that owners can subscribe to, besides `*` for all.
-pub const EVENT_TYPES: [&str; 22] = [
+pub const EVENT_TYPES: [&str; 23] = [
     "index.created",
     "index.updated",
     "index.deleted",
@@ -21,6 +21,7 @@ pub const EVENT_TYPES: [&str; 22] = [
     "index.check_skipped",
     "index.check_recovered",
     "index.trading_mode_set",
+    "index.reconciled",
     "rebalance.started",
     "rebalance.completed",
     "rebalance.failed",

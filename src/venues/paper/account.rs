@@ -1,18 +1,15 @@
-//! An account at the paper venue: balances, and what became of its newest orders.
+//! An account at the paper venue: balances, open orders, and what became of its newest orders.
 
 use std::collections::VecDeque;
 
 use evenkeel_actors::ports::{Balances, VenueReport, VenueTransfer};
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::Side;
-use evenkeel_domain::rebalance::{Fill, Order};
-use evenkeel_domain::values::{
-    Amount, ArithmeticError, Asset, Percent, Price, Quantity, TransferId,
-};
+use evenkeel_domain::values::{Amount, ArithmeticError, Asset, Quantity, TransferId};
 use evenkeel_events::Version;
 
+use super::orders::{OpenOrder, Traded};
 use super::record::Record;
-use super::{PaperSettings, reason};
 
 /// Lines that an account keeps in memory; older ones are looked up in the log. A saga asks for
 /// the order that it sent last, so the newest few suffice.
@@ -23,6 +20,7 @@ const REMEMBERED_MAX: usize = 8;
 pub(super) struct Account {
     pub(super) balances: Balances,
     pub(super) version: Version,
+    pub(super) open: Vec<OpenOrder>,
     newest: VecDeque<Record>,
 }
 
@@ -32,11 +30,21 @@ impl Account {
         u64::try_from(self.newest.len()).is_ok_and(|lines| lines == self.version)
     }
 
+    /// What is known of an order without a look into the log.
     pub(super) fn report(&self, client_order_id: &str) -> Option<VenueReport> {
+        if self.open_order(client_order_id).is_some() {
+            return Some(VenueReport::Open);
+        }
         self.newest
             .iter()
             .rev()
             .find_map(|record| record.report_of(client_order_id))
+    }
+
+    pub(super) fn open_order(&self, client_order_id: &str) -> Option<&OpenOrder> {
+        self.open
+            .iter()
+            .find(|order| order.opened.client_order_id == client_order_id)
     }
 
     pub(super) fn has_transfer(&self, id: TransferId) -> bool {
@@ -72,18 +80,45 @@ impl Account {
                 (Funds::Asset(asset, quantity), true) => self.add(asset, quantity),
                 (Funds::Asset(asset, quantity), false) => self.take(asset, quantity),
             },
-            Record::Filled(line) => {
-                let fill = line.fill;
-                match line.side {
-                    Side::Buy => {
-                        self.take_cash(fill.notional.add(fill.fee)?)?;
-                        self.add(line.asset, fill.quantity)
-                    }
-                    Side::Sell => {
-                        self.take(line.asset, fill.quantity)?;
-                        self.add_cash(fill.notional.sub(fill.fee)?)
-                    }
-                }
+            Record::Filled(line) => self.book_trade(line.asset, line.side, &line.fill),
+            Record::ByHand(line) => self.book_trade(line.asset, line.side, &line.fill),
+            Record::Opened(line) => {
+                self.open.push(OpenOrder::new(line.clone()));
+                Ok(())
+            }
+            Record::Sliced(line) => {
+                let id = &line.client_order_id;
+                let is_it = |order: &&mut OpenOrder| order.opened.client_order_id == *id;
+                let Some(order) = self.open.iter_mut().find(is_it) else {
+                    return Err(ArithmeticError);
+                };
+                order.adopt(line.fill)?;
+                let (asset, side) = (order.opened.asset, order.opened.side);
+                self.book_trade(asset, side, &line.fill)
+            }
+            Record::Closed(line) => {
+                let id = &line.client_order_id;
+                self.open
+                    .retain(|order| order.opened.client_order_id != *id);
+                Ok(())
+            }
+        }
+    }
+
+    fn book_trade(
+        &mut self,
+        asset: Asset,
+        side: Side,
+        traded: &Traded,
+    ) -> Result<(), ArithmeticError> {
+        match side {
+            Side::Buy => {
+                self.take_cash(traded.notional.add(traded.fee)?)?;
+                self.add(asset, traded.quantity.sub(traded.base_fee)?)
+            }
+            Side::Sell => {
+                self.take(asset, traded.quantity.add(traded.base_fee)?)?;
+                self.add_cash(traded.notional.sub(traded.fee)?)
             }
         }
     }
@@ -117,7 +152,7 @@ impl Account {
         }
     }
 
-    fn holding(&self, asset: Asset) -> Quantity {
+    pub(super) fn holding(&self, asset: Asset) -> Quantity {
         let holdings = &self.balances.holdings;
         holdings
             .iter()
@@ -134,64 +169,19 @@ impl Account {
             }
     }
 
-    /// What becomes of an order: filled in full, or refused with the rule that it breaks.
-    pub(super) fn decide(&self, order: &Order, settings: &PaperSettings) -> VenueReport {
-        match self.fill(order, settings) {
-            Ok(fill) => VenueReport::Filled(fill),
-            Err(rule) => VenueReport::Refused(reason(rule)),
-        }
+    /// Whether what a trade takes is there, fees with it.
+    pub(super) fn covers_trade(
+        &self,
+        asset: Asset,
+        side: Side,
+        traded: &Traded,
+    ) -> Result<bool, ArithmeticError> {
+        Ok(match side {
+            Side::Buy => traded.notional.add(traded.fee)? <= self.balances.cash,
+            Side::Sell => {
+                traded.quantity.add(traded.base_fee)? <= self.holding(asset)
+                    && traded.fee <= traded.notional
+            }
+        })
     }
-
-    fn fill(&self, order: &Order, settings: &PaperSettings) -> Result<Fill, &'static str> {
-        let overflow = |_: ArithmeticError| "a number does not fit into 28 digits";
-        let (quantity, side) = (order.quantity, order.side);
-        if !quantity.is_positive() {
-            return Err("the quantity is not above zero");
-        }
-        if quantity.floor_to(settings.lot_step).map_err(overflow)? != quantity {
-            return Err("the quantity is no multiple of the lot step");
-        }
-        let price = slipped(order.price, side, settings.slippage).map_err(overflow)?;
-        let beyond = match side {
-            Side::Buy => price > order.limit,
-            Side::Sell => price < order.limit,
-        };
-        if beyond {
-            return Err("the price is beyond the order's limit");
-        }
-        let notional = quantity.value_at(price).map_err(overflow)?;
-        if notional < settings.min_notional {
-            return Err("the notional is below the venue's minimum");
-        }
-        let fee = notional.percent(settings.fee).map_err(overflow)?;
-        let covered = match side {
-            Side::Buy => notional.add(fee).map_err(overflow)? <= self.balances.cash,
-            Side::Sell => quantity <= self.holding(order.asset) && fee <= notional,
-        };
-        if covered {
-            Ok(Fill {
-                quantity,
-                price,
-                notional,
-                fee,
-                base_fee: Quantity::ZERO,
-            })
-        } else {
-            Err("the account does not cover the order")
-        }
-    }
-}
-
-/// The price moved against the trader by the slippage.
-fn slipped(price: Price, side: Side, slippage: Percent) -> Result<Price, ArithmeticError> {
-    if slippage.is_zero() {
-        return Ok(price);
-    }
-    let by = Amount::new(price.get()).percent(slippage)?;
-    let by = Price::new(by.get());
-    let moved = match side {
-        Side::Buy => price.add(by)?,
-        Side::Sell => price.sub(by)?,
-    };
-    Ok(moved)
 }

@@ -1,239 +1,305 @@
 //! The paper venue: fills at the decision price, with settable slippage, fee and lot.
 //!
 //! It is a venue of its own: its books are a log apart from the engine's, and survive it. An
-//! order is acted on once, ever, by its client order id; a transfer once by its id.
+//! order is acted on once, ever, by its client order id (or, where it is set so, once while it is
+//! open); a transfer once by its id.
 //!
 //! ```text
 //! place ─► known? its report ─► else decide ─► append (durable) ─► adopt ─► report
+//!                                     └─► stays open ─► slice … slice ─► closed
 //! ```
+//!
+//! Every call first meets its fault ([`Faults`]), then brings open orders up to date.
 
 mod account;
+mod books;
 mod faults;
+mod orders;
 mod record;
+mod seen;
+mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use faults::{Fault, Faults};
+pub use books::{PaperError, PaperOrder};
+pub use faults::{Call, Fault, Faults, Slices};
+pub use settings::{FeeIn, IdRule, PaperSettings};
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use evenkeel_actors::ports::{
     Balances, Clock, Venue, VenueAccount, VenueError, VenueOrder, VenueReport, VenueTransfer,
 };
-use evenkeel_domain::plan::InstrumentRules;
+use evenkeel_domain::plan::{InstrumentRules, Side};
 use evenkeel_domain::rebalance::Reason;
-use evenkeel_domain::values::{Amount, Asset, IndexId, Percent, Quantity};
-use evenkeel_events::codec::CodecError;
-use evenkeel_events::{Direction, EventLog, ReadError, StreamId};
-use tokio::sync::Mutex;
+use evenkeel_domain::values::{Amount, Asset, Price, Quantity};
+use evenkeel_events::EventLog;
 
 use account::Account;
-use record::Record;
-
-/// Records read per page while the books are opened.
-const PAGE: usize = 2_048;
-
-/// How the paper venue trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PaperSettings {
-    /// Distance of a fill from the decision price, against the trader, in per cent.
-    pub slippage: Percent,
-    /// Fee in per cent of the notional.
-    pub fee: Percent,
-    /// Quantities are multiples of this.
-    pub lot_step: Quantity,
-    /// Smaller orders are refused.
-    pub min_notional: Amount,
-}
-
-impl Default for PaperSettings {
-    /// No costs, and lots fine enough not to matter.
-    fn default() -> Self {
-        Self {
-            slippage: Percent::ZERO,
-            fee: Percent::ZERO,
-            lot_step: Quantity::FINEST,
-            min_notional: Amount::ZERO,
-        }
-    }
-}
-
-/// Why the venue did not open.
-#[derive(Debug, thiserror::Error)]
-pub enum PaperError {
-    /// Its log cannot be read.
-    #[error("the paper venue's books cannot be read: {0}")]
-    Read(#[from] ReadError),
-    /// A record in it cannot.
-    #[error("the paper venue's books at position {position}: {source}")]
-    Record {
-        /// Where it stands.
-        position: u64,
-        /// What is wrong with it.
-        source: CodecError,
-    },
-}
+use books::Books;
+use orders::{Next, Traded};
+use record::{ByHand, Ending, Record, Sliced};
 
 /// The paper venue.
 pub struct PaperVenue {
-    log: Arc<dyn EventLog>,
+    books: Books,
     settings: PaperSettings,
     faults: Faults,
-    clock: Arc<dyn Clock>,
-    /// Each account has its own lock: accounts do not wait for each other.
-    accounts: std::sync::Mutex<HashMap<VenueAccount, Arc<Mutex<Account>>>>,
 }
 
 impl PaperVenue {
-    /// Opens the venue on its own log and reads its books.
+    /// Opens the venue on its own log and reads its books. Fails when they cannot be read.
     pub async fn open(
         log: Arc<dyn EventLog>,
         settings: PaperSettings,
         faults: Faults,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PaperError> {
-        let mut accounts: HashMap<VenueAccount, Account> = HashMap::new();
-        let mut after = 0;
-        loop {
-            let page = log.read(after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
-            for recorded in &page {
-                let Some(account) = account_of(&recorded.stream) else {
-                    continue;
-                };
-                let record = Record::read(recorded).map_err(|source| PaperError::Record {
-                    position: recorded.position,
-                    source,
-                })?;
-                accounts
-                    .entry(account)
-                    .or_default()
-                    .adopt(record, recorded.version);
-            }
-        }
-        let locked = accounts
-            .into_iter()
-            .map(|(id, account)| (id, Arc::new(Mutex::new(account))));
-        let accounts = std::sync::Mutex::new(locked.collect());
         Ok(Self {
-            log,
+            books: Books::open(log, clock).await?,
             settings,
             faults,
-            clock,
-            accounts,
         })
     }
 
-    fn account(&self, id: VenueAccount) -> Arc<Mutex<Account>> {
-        // Each use is one look-up or insertion, so a poisoned lock is used on.
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(id).or_default())
-    }
-
-    /// The report of an order: newest ones are in memory, older ones in the log.
-    async fn known(
+    /// Trades in an account behind the engine's back, without a fee and without a fault. Refused
+    /// when the account does not hold what it takes.
+    pub async fn trade_by_hand(
         &self,
         id: VenueAccount,
-        account: &Account,
-        order: &str,
-    ) -> Result<Option<VenueReport>, VenueError> {
-        if let Some(report) = account.report(order) {
-            return Ok(Some(report));
+        side: Side,
+        asset: Asset,
+        quantity: Quantity,
+        price: Price,
+    ) -> Result<(), VenueError> {
+        let notional = quantity.value_at(price).map_err(overflow)?;
+        let fill = Traded {
+            quantity,
+            price,
+            notional,
+            fee: Amount::ZERO,
+            base_fee: Quantity::ZERO,
+        };
+        let account = self.books.account(id);
+        let mut account = account.lock().await;
+        if !account.covers_trade(asset, side, &fill).map_err(overflow)? {
+            return Err(refused("the account does not cover the trade"));
         }
-        if account.remembers_all() {
-            return Ok(None);
-        }
-        self.look_up(id, |record| record.report_of(order)).await
+        let line = Record::ByHand(ByHand { asset, side, fill });
+        self.books.book(id, &mut account, line).await
     }
 
-    /// Searches an account's records from the newest to the oldest.
-    async fn look_up<T>(
-        &self,
-        id: VenueAccount,
-        wanted: impl Fn(&Record) -> Option<T>,
-    ) -> Result<Option<T>, VenueError> {
-        let (stream, mut before) = (stream_of(id), u64::MAX);
-        loop {
-            let page = self
-                .log
-                .read_stream(&stream, before, PAGE, Direction::Backward)
-                .await;
-            let page = page.map_err(|error| retryable(&error.to_string()))?;
-            for recorded in &page {
-                before = recorded.version;
-                let record =
-                    Record::read(recorded).map_err(|error| retryable(&error.to_string()))?;
-                if let Some(found) = wanted(&record) {
-                    return Ok(Some(found));
-                }
+    /// Every order that something was traded for, in the order of their ends: to prove that no
+    /// client order id was acted on twice, and that the sums agree. Reads all books.
+    pub async fn traded(&self) -> Result<Vec<PaperOrder>, PaperError> {
+        self.books.traded().await
+    }
+
+    /// The faults that its calls meet.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Lets a call meet its fault.
+    async fn meet<T, F>(&self, fault: Fault, act: impl Fn() -> F) -> Result<T, VenueError>
+    where
+        F: Future<Output = Result<T, VenueError>>,
+    {
+        match fault {
+            Fault::None | Fault::Partial(_) => act().await,
+            Fault::ErrorBefore => Err(retryable("an error before acting, on demand")),
+            Fault::Refuse => Err(refused("refused on demand")),
+            Fault::RateLimited(retry_after) => Err(VenueError::RateLimited { retry_after }),
+            Fault::AnswersTwice => {
+                act().await?;
+                act().await
             }
-            if page.len() < PAGE {
-                return Ok(None);
+            Fault::ErrorAfter => {
+                act().await?;
+                Err(unknown("an error after acting, on demand"))
+            }
+            Fault::NeverAnswers => {
+                act().await?;
+                std::future::pending().await
+            }
+            Fault::Slow(wait) => {
+                let answer = act().await;
+                tokio::time::sleep(wait).await;
+                answer
             }
         }
     }
 
-    /// Appends a record and adopts it. What an append that failed did nobody knows.
-    async fn book(
+    async fn accept(&self, order: &VenueOrder, fault: Fault) -> Result<VenueReport, VenueError> {
+        let (id, order_id) = (order.account, &order.client_order_id);
+        let account = self.books.account(id);
+        let mut account = account.lock().await;
+        self.bring_up_to_date(id, &mut account, None).await?;
+        let known = self.books.known(id, &account, order_id).await?;
+        let again = self.settings.ids == IdRule::UniqueAmongOpen;
+        if let Some(report) = known.filter(|report| !again || *report == VenueReport::Open) {
+            return Ok(report);
+        }
+        let (record, report) = self.decide(&account, order, fault);
+        self.books.book(id, &mut account, record).await?;
+        Ok(report)
+    }
+
+    /// What becomes of a new order: filled in full, open, or refused with the rule that it breaks.
+    fn decide(&self, account: &Account, order: &VenueOrder, fault: Fault) -> (Record, VenueReport) {
+        let decided = match fault {
+            Fault::Refuse => Err("refused on demand"),
+            _ => orders::fill(account, &order.order, &self.settings),
+        };
+        match (decided, fault) {
+            (Ok(fill), Fault::Partial(by)) => {
+                let now = self.books.clock().now();
+                let record = Record::opened(order, fill.price, by, now);
+                (record, VenueReport::Open)
+            }
+            (Ok(fill), _) => (
+                Record::filled(order, fill),
+                VenueReport::Filled(fill.fill()),
+            ),
+            (Err(rule), _) => (
+                Record::refused(order, reason(rule)),
+                VenueReport::Refused(reason(rule)),
+            ),
+        }
+    }
+
+    /// Carries out what is due of the account's open orders; the one that is asked for may be
+    /// filled by being asked for.
+    async fn bring_up_to_date(
         &self,
         id: VenueAccount,
         account: &mut Account,
-        record: Record,
+        asked: Option<&str>,
     ) -> Result<(), VenueError> {
-        let append = record.append(stream_of(id), account.version, self.clock.now());
-        let append = append.map_err(|error| retryable(&error.to_string()))?;
-        let appended = self
-            .log
-            .append(vec![append])
-            .await
-            .map_err(|error| VenueError::Unknown(reason(&error.to_string())))?;
-        account.adopt(
-            record,
-            appended.versions.first().copied().unwrap_or_default(),
-        );
+        let now = self.books.clock().now();
+        let due = account.open.iter().map(|order| {
+            let order_id = order.opened.client_order_id.clone();
+            let due = order.due(now, asked == Some(&*order_id));
+            (order_id, due)
+        });
+        let due: Vec<(String, u32)> = due.collect();
+        for (order_id, times) in due {
+            for _ in 0..times {
+                self.go_on_with(id, account, &order_id).await?;
+            }
+        }
         Ok(())
     }
 
-    async fn carry_out(&self, order: &VenueOrder, refuse: bool) -> Result<VenueReport, VenueError> {
-        let account = self.account(order.account);
-        let mut account = account.lock().await;
-        if let Some(report) = self
-            .known(order.account, &account, &order.client_order_id)
-            .await?
-        {
-            return Ok(report);
-        }
-        let report = if refuse {
-            VenueReport::Refused(reason("refused on demand"))
-        } else {
-            account.decide(&order.order, &self.settings)
+    /// The next slice of an open order, and its end with the last one.
+    async fn go_on_with(
+        &self,
+        id: VenueAccount,
+        account: &mut Account,
+        order_id: &str,
+    ) -> Result<(), VenueError> {
+        let Some(order) = account.open_order(order_id) else {
+            return Ok(());
         };
-        let record = Record::of_order(order, &report);
-        self.book(order.account, &mut account, record).await?;
-        Ok(report)
+        let next = order.next(account, &self.settings).map_err(overflow)?;
+        let slice = match next {
+            Next::Close(ending) => return self.close(id, account, order_id, ending).await,
+            Next::Slice(fill) => fill,
+        };
+        let line = Record::Sliced(Sliced {
+            client_order_id: order_id.to_owned(),
+            fill: slice,
+        });
+        self.books.book(id, account, line).await?;
+        let is_full = account
+            .open_order(order_id)
+            .is_some_and(orders::OpenOrder::is_full);
+        if is_full {
+            self.close(id, account, order_id, Ending::Filled).await?;
+        }
+        Ok(())
+    }
+
+    async fn close(
+        &self,
+        id: VenueAccount,
+        account: &mut Account,
+        order_id: &str,
+        ending: Ending,
+    ) -> Result<(), VenueError> {
+        let Some(order) = account.open_order(order_id) else {
+            return Ok(());
+        };
+        let line = Record::closed(order, ending);
+        self.books.book(id, account, line).await
+    }
+
+    async fn report(
+        &self,
+        id: VenueAccount,
+        order_id: &str,
+    ) -> Result<Option<VenueReport>, VenueError> {
+        let account = self.books.account(id);
+        let mut account = account.lock().await;
+        self.bring_up_to_date(id, &mut account, Some(order_id))
+            .await?;
+        self.books.known(id, &account, order_id).await
+    }
+
+    async fn withdraw_order(&self, id: VenueAccount, order_id: &str) -> Result<(), VenueError> {
+        let account = self.books.account(id);
+        let mut account = account.lock().await;
+        self.bring_up_to_date(id, &mut account, None).await?;
+        self.close(id, &mut account, order_id, Ending::Cancelled)
+            .await
+    }
+
+    async fn move_funds(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
+        let account = self.books.account(transfer.account);
+        let mut account = account.lock().await;
+        let id = transfer.transfer_id;
+        let known = account.has_transfer(id)
+            || (!account.remembers_all()
+                && self.books.may_have(transfer.account, &id)
+                && self
+                    .books
+                    .look_up(transfer.account, |record| record.transfers(id))
+                    .await?
+                    .is_some());
+        if known {
+            return Ok(());
+        }
+        self.bring_up_to_date(transfer.account, &mut account, None)
+            .await?;
+        if !account.covers(transfer) {
+            return Err(refused("the account does not hold what is to go out"));
+        }
+        let line = Record::of_transfer(transfer);
+        self.books.book(transfer.account, &mut account, line).await
+    }
+
+    async fn held(&self, id: VenueAccount) -> Result<Balances, VenueError> {
+        let account = self.books.account(id);
+        let mut account = account.lock().await;
+        self.bring_up_to_date(id, &mut account, None).await?;
+        Ok(account.balances.clone())
     }
 }
 
 #[async_trait]
 impl Venue for PaperVenue {
     async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
-        match self.faults.next() {
-            Fault::None => self.carry_out(order, false).await,
-            Fault::Refuse => self.carry_out(order, true).await,
-            Fault::ErrorBefore => Err(retryable("an error before acting, on demand")),
-            Fault::ErrorAfter => {
-                self.carry_out(order, false).await?;
-                Err(VenueError::Unknown(reason(
-                    "an error after acting, on demand",
-                )))
+        match self.faults.next(Call::Place, order.account) {
+            // A refused order is an order with a report.
+            Fault::Refuse => self.accept(order, Fault::Refuse).await,
+            // Both arrive while the order is open, so also the id rule of open orders knows it.
+            Fault::AnswersTwice => {
+                let first = self.accept(order, Fault::None).await?;
+                let second = self.report(order.account, &order.client_order_id).await?;
+                Ok(second.unwrap_or(first))
             }
-            Fault::NeverAnswers => {
-                self.carry_out(order, false).await?;
-                std::future::pending().await
-            }
+            fault => self.meet(fault, || self.accept(order, fault)).await,
         }
     }
 
@@ -242,47 +308,25 @@ impl Venue for PaperVenue {
         account: VenueAccount,
         client_order_id: &str,
     ) -> Result<Option<VenueReport>, VenueError> {
-        let id = account;
-        let account = self.account(id);
-        let account = account.lock().await;
-        self.known(id, &account, client_order_id).await
+        let fault = self.faults.next(Call::Find, account);
+        self.meet(fault, || self.report(account, client_order_id))
+            .await
     }
 
-    /// Every order is closed when it is answered, so there is nothing to close.
-    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
-        Ok(())
+    async fn cancel(&self, account: VenueAccount, client_order_id: &str) -> Result<(), VenueError> {
+        let fault = self.faults.next(Call::Cancel, account);
+        self.meet(fault, || self.withdraw_order(account, client_order_id))
+            .await
     }
 
     async fn transfer(&self, transfer: &VenueTransfer) -> Result<(), VenueError> {
-        let account = self.account(transfer.account);
-        let mut account = account.lock().await;
-        let id = transfer.transfer_id;
-        let known = account.has_transfer(id)
-            || (!account.remembers_all()
-                && self
-                    .look_up(transfer.account, |record| record.transfers(id))
-                    .await?
-                    .is_some());
-        if known {
-            return Ok(());
-        }
-        if !account.covers(transfer) {
-            return Err(VenueError::Refused(reason(
-                "the account does not hold what is to go out",
-            )));
-        }
-        self.book(
-            transfer.account,
-            &mut account,
-            Record::of_transfer(transfer),
-        )
-        .await
+        let fault = self.faults.next(Call::Transfer, transfer.account);
+        self.meet(fault, || self.move_funds(transfer)).await
     }
 
     async fn balances(&self, account: VenueAccount) -> Result<Balances, VenueError> {
-        let account = self.account(account);
-        let account = account.lock().await;
-        Ok(account.balances.clone())
+        let fault = self.faults.next(Call::Balances, account);
+        self.meet(fault, || self.held(account)).await
     }
 
     fn rules(&self, _: Asset) -> InstrumentRules {
@@ -291,6 +335,7 @@ impl Venue for PaperVenue {
             fee,
             lot_step,
             min_notional,
+            ..
         } = self.settings;
         InstrumentRules {
             lot_step,
@@ -302,22 +347,6 @@ impl Venue for PaperVenue {
     }
 }
 
-/// The stream of an account: its index's id, under a name of the venue's own.
-fn stream_of(account: VenueAccount) -> StreamId {
-    #[expect(
-        clippy::expect_used,
-        reason = "`acct_` and 32 hex digits are a stream name"
-    )]
-    StreamId::new(format!("acct_{:032x}", account.0.as_u128())).expect("a stream name")
-}
-
-fn account_of(stream: &StreamId) -> Option<VenueAccount> {
-    let digits = stream.as_str().strip_prefix("acct_")?;
-    u128::from_str_radix(digits, 16)
-        .ok()
-        .map(|bits| VenueAccount(IndexId::from_u128(bits)))
-}
-
 /// A reason, cut to the length that one may have.
 fn reason(text: &str) -> Reason {
     let cut: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
@@ -326,4 +355,16 @@ fn reason(text: &str) -> Reason {
 
 fn retryable(text: &str) -> VenueError {
     VenueError::Retryable(reason(text))
+}
+
+fn refused(text: &str) -> VenueError {
+    VenueError::Refused(reason(text))
+}
+
+fn unknown(text: &str) -> VenueError {
+    VenueError::Unknown(reason(text))
+}
+
+fn overflow(error: evenkeel_domain::values::ArithmeticError) -> VenueError {
+    refused(&error.to_string())
 }

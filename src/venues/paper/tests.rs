@@ -10,11 +10,15 @@ use std::time::Duration;
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::Side;
 use evenkeel_domain::rebalance::{Fill, Order};
-use evenkeel_domain::values::{Timestamp, TransferId};
+use evenkeel_domain::values::{IndexId, Timestamp, TransferId};
 use evenkeel_events::MemoryLog;
 
 use super::*;
 use crate::time::ReplayClock;
+
+mod at_every_call;
+mod by_hand;
+mod over_time;
 
 const ACCOUNT: VenueAccount = VenueAccount(IndexId::from_u128(1));
 
@@ -24,6 +28,7 @@ fn costs(slippage: &str, fee: &str, lot_step: &str, min_notional: &str) -> Paper
         fee: fee.parse().unwrap(),
         lot_step: lot_step.parse().unwrap(),
         min_notional: min_notional.parse().unwrap(),
+        ..PaperSettings::default()
     }
 }
 
@@ -259,7 +264,9 @@ async fn a_venue_that_never_answers_has_acted_all_the_same() {
 async fn seeded_failures_are_the_same_in_every_run() {
     let drawn = |seed| {
         let faults = Faults::seeded(seed, 500);
-        (0..200).map(|_| faults.next()).collect::<Vec<_>>()
+        (0..200)
+            .map(|_| faults.next(Call::Place, ACCOUNT))
+            .collect::<Vec<_>>()
     };
     assert_eq!(drawn(7), drawn(7));
     assert_ne!(drawn(7), drawn(8));
