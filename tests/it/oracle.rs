@@ -151,7 +151,11 @@ fn days(golden: &Value) -> Vec<Day> {
     wanted.map(day).collect()
 }
 
-fn definition(golden: &Value, threshold: Percent) -> Definition {
+fn definition(golden: &Value, case: &Case) -> Definition {
+    let measure = match case.measure {
+        Measure::Absolute => "ABSOLUTE",
+        Measure::Relative => "RELATIVE",
+    };
     let targets = golden["targets"].as_object().unwrap().iter();
     let lines = targets.map(|(asset, share)| json!({"asset": asset, "percentage": share}));
     serde_json::from_value(json!({
@@ -161,7 +165,8 @@ fn definition(golden: &Value, threshold: Percent) -> Definition {
         "cashPercentage": "0",
         "rebalancing": {
             "method": "DRIFT",
-            "driftThreshold": threshold.to_string(),
+            "driftThreshold": case.threshold.to_string(),
+            "driftMeasure": measure,
             "minInterval": "24h",
             "maxInterval": "24h",
         },
@@ -173,13 +178,13 @@ fn definition(golden: &Value, threshold: Percent) -> Definition {
 }
 
 /// An index that holds the capital in cash and nothing else.
-fn funded(golden: &Value, threshold: Percent) -> Index {
+fn funded(golden: &Value, case: &Case) -> Index {
     let transfer_id = TransferId::from_u128(1);
     let commands = [
         IndexCommand::Create {
             index_id: IndexId::from_u128(1),
             owner: OwnerId::from_u128(1),
-            definition: definition(golden, threshold),
+            definition: definition(golden, case),
         },
         IndexCommand::Deposit {
             transfer_id,
@@ -205,20 +210,11 @@ fn rules(fee: Percent) -> impl Fn(Asset) -> InstrumentRules {
     }
 }
 
-/// Whether a rebalance is due. The rules know no relative threshold: what they measure decides.
+/// Whether a rebalance is due.
 fn is_due(case: &Case, index: &Index, prices: &PriceSnapshot, slots: &mut Slots) -> bool {
     let now = T0.plus(Span::from_hours(24 * prices.seq));
-    match case.measure {
-        Measure::Absolute => {
-            let found = check::check(index, prices, slots, &rules(case.fee), now);
-            found.verdict == Verdict::Rebalance(Trigger::Drift)
-        }
-        Measure::Relative => {
-            let report = drift::report(index, prices).unwrap();
-            let mut drifts = report.assets.iter().map(|line| line.relative_drift);
-            drifts.any(|drift| drift.unwrap() > case.threshold)
-        }
-    }
+    let found = check::check(index, prices, slots, &rules(case.fee), now);
+    found.verdict == Verdict::Rebalance(Trigger::Drift)
 }
 
 /// The fee that the plan knows of. Bt sizes trades as if there were none, and then stretches them.
@@ -299,7 +295,7 @@ fn carry_out(case: &Case, index: &mut Index, day: &Day, prices: &PriceSnapshot) 
 
 /// The same history by the rules.
 fn ours(golden: &Value, case: &Case, days: &[Day]) -> Outcome {
-    let (mut index, mut slots) = (funded(golden, case.threshold), Slots::default());
+    let (mut index, mut slots) = (funded(golden, case), Slots::default());
     let (mut rebalances, mut trades, mut nav) = (0, Vec::new(), Decimal::ZERO);
     for (seq, day) in (1..).zip(days) {
         let entries = day.prices.iter().map(|(asset, price)| (*asset, Ok(*price)));
