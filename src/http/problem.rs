@@ -62,6 +62,8 @@ codes! {
     RebalanceRunning = "rebalance_running", CONFLICT, "A rebalance is running";
     RebalanceNotRunning = "rebalance_not_running", CONFLICT, "The rebalance is not running";
     RebalanceNotStuck = "rebalance_not_stuck", CONFLICT, "The rebalance is not stuck";
+    OrderNotOpen = "order_not_open", CONFLICT, "The order is not open";
+    FillDoesNotFit = "fill_does_not_fit", CONFLICT, "The fill does not fit the books";
     RebalanceIllegal = "rebalance_illegal", CONFLICT, "The rebalance is in another phase";
     ApprovalExpired = "approval_expired", CONFLICT, "The time for an approval has passed";
     TradingHalted = "trading_halted", CONFLICT, "Trading is halted";

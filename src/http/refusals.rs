@@ -81,18 +81,20 @@ impl From<IndexRefusal> for Problem {
 
 impl From<RebalanceRefusal> for Problem {
     fn from(refusal: RebalanceRefusal) -> Self {
+        let detail = refusal.to_string();
         let code = match &refusal {
             RebalanceRefusal::NotRunning | RebalanceRefusal::NotThisOne(_) => {
                 Code::RebalanceNotRunning
             }
             RebalanceRefusal::AlreadyRunning(_) => Code::RebalanceRunning,
-            RebalanceRefusal::NotStuck(_) | RebalanceRefusal::NotOpen(_) => Code::RebalanceNotStuck,
+            RebalanceRefusal::NotStuck(_) => Code::RebalanceNotStuck,
+            RebalanceRefusal::NotOpen(_) => return Self::field(Code::OrderNotOpen, "step", detail),
             RebalanceRefusal::Illegal(_) => Code::RebalanceIllegal,
             RebalanceRefusal::Halted => Code::TradingHalted,
             RebalanceRefusal::ApprovalExpired(_) => Code::ApprovalExpired,
             RebalanceRefusal::Arithmetic(_) => Code::NumberTooLarge,
         };
-        Self::new(code, refusal.to_string())
+        Self::new(code, detail)
     }
 }
 

@@ -1,20 +1,16 @@
 //! An engine in memory behind the API, for tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
+use super::tests::venue::HandVenue;
 use super::token::token_hash;
 use async_trait::async_trait;
 use evenkeel_actors::engine::{Ports, Settings};
-use evenkeel_actors::ports::{
-    Balances, Clock, Entropy, UrlRefused, Venue, VenueAccount, VenueError, VenueOrder, VenueReport,
-    VenueTransfer, WebhookRequest, WebhookTransport,
-};
+use evenkeel_actors::ports::{Clock, Entropy, UrlRefused, Venue, WebhookRequest, WebhookTransport};
 use evenkeel_actors::{Engine, MemoryKeys};
-use evenkeel_domain::plan::InstrumentRules;
-use evenkeel_domain::rebalance::Fill;
-use evenkeel_domain::values::{Amount, Asset, Quantity, Timestamp, WebhookId};
+use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::MemorySnapshots;
@@ -47,49 +43,6 @@ impl Entropy for Counter {
     }
 }
 
-/// Fills everything at the price of the decision.
-#[derive(Default)]
-struct Filling(Mutex<HashMap<String, VenueReport>>);
-
-#[async_trait]
-impl Venue for Filling {
-    async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
-        let (quantity, price) = (order.order.quantity, order.order.price);
-        let notional = quantity.value_at(price).unwrap();
-        let fill = Fill {
-            quantity,
-            price,
-            notional,
-            fee: Amount::ZERO,
-            base_fee: Quantity::ZERO,
-        };
-        let report = VenueReport::Filled(fill);
-        self.0
-            .lock()
-            .unwrap()
-            .insert(order.client_order_id.clone(), report.clone());
-        Ok(report)
-    }
-    async fn find(&self, _: VenueAccount, id: &str) -> Result<Option<VenueReport>, VenueError> {
-        Ok(self.0.lock().unwrap().get(id).cloned())
-    }
-    async fn cancel(&self, _: VenueAccount, _: &str) -> Result<(), VenueError> {
-        Ok(())
-    }
-    async fn transfer(&self, _: &VenueTransfer) -> Result<(), VenueError> {
-        Ok(())
-    }
-    async fn balances(&self, _: VenueAccount) -> Result<Balances, VenueError> {
-        Ok(Balances::default())
-    }
-    fn rules(&self, _: Asset) -> InstrumentRules {
-        InstrumentRules {
-            lot_step: "0.000000000001".parse().unwrap(),
-            ..InstrumentRules::NONE
-        }
-    }
-}
-
 /// Accepts what goes to `https://up…`.
 #[async_trait]
 impl WebhookTransport for World {
@@ -118,8 +71,13 @@ impl WebhookTransport for World {
 
 /// The API of a fresh engine that pushes prices and has an admin.
 pub async fn api() -> Api {
+    api_with(Arc::default()).await
+}
+
+/// The same over a venue that the test keeps in hand.
+pub async fn api_with(venue: Arc<HandVenue>) -> Api {
     let entropy: Arc<dyn Entropy> = Arc::new(Counter::default());
-    let venue: Arc<dyn Venue> = Arc::new(Filling::default());
+    let venue: Arc<dyn Venue> = venue;
     let ports = Ports {
         log: Arc::new(MemoryLog::new()),
         snapshots: Arc::new(MemorySnapshots::new()),

@@ -1,42 +1,24 @@
 //! The wire contract: every route answers in the shape that clients are told.
 
+mod codes;
+mod fields;
+
 use serde_json::{Value, json};
 
 use crate::api::{Answer, Client};
 use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::portfolio::{constructed, cycle, push};
-
-/// Numbers that count things; every other quantity is a string.
-const COUNTS: [&str; 22] = [
-    "version",
-    "position",
-    "payloadVersion",
-    "step",
-    "trades",
-    "pendingTransfers",
-    "runs",
-    "checked",
-    "drifted",
-    "exceeded",
-    "rebalancesStarted",
-    "skipped",
-    "failed",
-    "succeeded",
-    "coalesced",
-    "durationMs",
-    "failureCount",
-    "accepted",
-    "attempts",
-    "attempt",
-    "status",
-    "statusCode",
-];
+use fields::{
+    COST, COUNTS, DELIVERY, DRIFT, DRIFT_FOUND, EVENT, INDEX, INDEX_TRADING, INSTRUMENT, JOB,
+    ORDER, ORDER_COST, PLAN, PLANNED_ORDER, REBALANCE, RULES, RUN, TRADE, TRADING, WEBHOOK,
+};
 
 /// The routes that read, with the fields that each answer or item must have.
-fn reads(index: &str, hook: &str) -> Vec<(String, &'static [&'static str])> {
-    let index_routes: [(&str, &[&str]); 6] = [
+fn reads(index: &str, rebalance: &str, hook: &str) -> Vec<(String, &'static [&'static str])> {
+    let index_routes: [(&str, &[&str]); 7] = [
         ("", &INDEX),
+        ("/trading", &INDEX_TRADING),
         ("/drift", &DRIFT),
         ("/drift/history", &DRIFT_FOUND),
         ("/rebalances", &REBALANCE),
@@ -44,7 +26,10 @@ fn reads(index: &str, hook: &str) -> Vec<(String, &'static [&'static str])> {
         ("/events", &EVENT),
     ];
     let hook_routes: [(&str, &[&str]); 2] = [("", &WEBHOOK), ("/deliveries", &DELIVERY)];
-    let routes: [(&str, &[&str]); 7] = [
+    let routes: [(&str, &[&str]); 10] = [
+        (rebalance, &REBALANCE),
+        ("/api/trading", &TRADING),
+        ("/api/accounts/paper/instruments/A", &INSTRUMENT),
         ("/api/indexes", &INDEX),
         ("/api/events", &EVENT),
         ("/api/webhooks", &WEBHOOK),
@@ -61,106 +46,6 @@ fn reads(index: &str, hook: &str) -> Vec<(String, &'static [&'static str])> {
     let others = routes.into_iter().map(|route| under("", route));
     of_index.chain(of_hook).chain(others).collect()
 }
-
-const DRIFT: [&str; 8] = [
-    "indexId",
-    "asOf",
-    "totalValue",
-    "drift",
-    "turnover",
-    "threshold",
-    "exceeded",
-    "assets",
-];
-
-const DRIFT_FOUND: [&str; 5] = ["at", "drift", "threshold", "exceeded", "totalValue"];
-
-const REBALANCE: [&str; 8] = [
-    "rebalanceId",
-    "trigger",
-    "status",
-    "driftBefore",
-    "driftAfter",
-    "trades",
-    "startedAt",
-    "endedAt",
-];
-
-const TRADE: [&str; 10] = [
-    "rebalanceId",
-    "step",
-    "status",
-    "asset",
-    "side",
-    "quantity",
-    "price",
-    "notional",
-    "fee",
-    "at",
-];
-
-const DELIVERY: [&str; 6] = [
-    "deliveryId",
-    "position",
-    "status",
-    "attempts",
-    "statusCode",
-    "at",
-];
-
-const JOB: [&str; 5] = ["name", "schedule", "timezone", "enabled", "next"];
-
-const RUN: [&str; 8] = [
-    "runId",
-    "status",
-    "checked",
-    "drifted",
-    "exceeded",
-    "rebalancesStarted",
-    "skipped",
-    "durationMs",
-];
-
-const INDEX: [&str; 13] = [
-    "indexId",
-    "owner",
-    "name",
-    "status",
-    "constituents",
-    "holdings",
-    "cash",
-    "rebalancing",
-    "risk",
-    "lastRebalancedAt",
-    "version",
-    "createdAt",
-    "updatedAt",
-];
-
-const EVENT: [&str; 9] = [
-    "position",
-    "stream",
-    "version",
-    "type",
-    "at",
-    "owner",
-    "correlation",
-    "causation",
-    "data",
-];
-
-const WEBHOOK: [&str; 10] = [
-    "webhookId",
-    "url",
-    "events",
-    "description",
-    "enabled",
-    "failureCount",
-    "lastTriggeredAt",
-    "disabledReason",
-    "createdAt",
-    "updatedAt",
-];
 
 /// An owner with an index that was rebalanced twice, and a webhook that heard of it.
 async fn furnished(client: &Client, inbox: &Inbox) -> (String, String) {
@@ -188,6 +73,30 @@ async fn furnished(client: &Client, inbox: &Inbox) -> (String, String) {
 fn has(value: &Value, fields: &[&str]) {
     for field in fields {
         assert!(value.get(*field).is_some(), "{field} is missing: {value}");
+    }
+}
+
+/// What lies inside has its fields too, wherever it is told.
+#[track_caller]
+fn has_parts(value: &Value) {
+    for (part, fields) in [
+        ("plan", &PLAN[..]),
+        ("rules", &RULES),
+        ("estimatedCost", &COST),
+    ] {
+        if let Some(part) = value.get(part).filter(|part| part.is_object()) {
+            has(part, fields);
+        }
+    }
+    for (list, fields) in [
+        ("/plan/orders", &PLANNED_ORDER[..]),
+        ("/orders", &ORDER),
+        ("/estimatedCost/orders", &ORDER_COST),
+    ] {
+        let items = value.pointer(list).and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            has(item, fields);
+        }
     }
 }
 
@@ -238,7 +147,10 @@ async fn what_is_read_has_its_shape_and_head_tells_the_same_without_a_body() {
     let server = home.serve();
     let (owner, inbox) = (server.admin.owner("ann").await, Inbox::open().await);
     let (index, hook) = furnished(&owner, &inbox).await;
-    for (path, fields) in reads(&index, &hook) {
+    let list = owner.get(&format!("{index}/rebalances")).await.fine();
+    let id = list["items"][0]["rebalanceId"].as_str().unwrap();
+    let rebalance = format!("{index}/rebalances/{id}");
+    for (path, fields) in reads(&index, &rebalance, &hook) {
         let answer = owner.get(&path).await;
         assert_eq!(answer.header("content-type"), "application/json", "{path}");
         let items = items_of(&answer);
@@ -250,6 +162,7 @@ async fn what_is_read_has_its_shape_and_head_tells_the_same_without_a_body() {
         }
         let head = owner.send("HEAD", &path, &[], "").await;
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        has_parts(&items[0]);
         // A list is paged by one item at a time without losing or repeating any.
         if answer.fine().get("items").is_some() && items.len() > 1 {
             paged_one_by_one(&owner, &path, &items).await;
@@ -282,14 +195,14 @@ async fn what_is_written_answers_as_the_contract_says() {
     let dry = post(format!("{index}/rebalance"), json!({"dryRun": true})).await;
     let dry = dry.fine();
     assert_eq!(dry["status"], "PLANNED");
-    has(&dry["plan"], &["orders", "skipped"]);
-    has(
-        &dry["plan"]["orders"][0],
-        &["asset", "side", "quantity", "notional"],
-    );
+    has(&dry, &["status", "drift", "plan", "estimatedCost"]);
+    has_parts(&dry);
+    is_well_formed("", &dry);
     let started = post(format!("{index}/rebalance"), json!({"force": true})).await;
     assert_eq!(started.status, 202, "{started:?}");
-    has(&started.fine(), &["rebalanceId"]);
+    let begun = ["rebalanceId", "status", "drift", "plan", "approvalUntil"];
+    has(&started.fine(), &begun);
+    is_well_formed("", &started.fine());
     crate::portfolio::rebalanced(&owner, &index, 3).await;
     let rest = post(format!("{index}/rebalance"), json!({})).await;
     assert_eq!(

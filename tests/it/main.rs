@@ -30,6 +30,7 @@ mod oracle;
 mod portfolio;
 mod process;
 mod protocol;
+mod rebalances;
 mod refusals;
 mod start;
 mod stops;

@@ -11,6 +11,7 @@
 //! plan that ignored that would leave work for the next one. As the last round finds nothing, a
 //! plan right after this one is carried out as expected is empty.
 
+mod cost;
 mod draft;
 mod funding;
 mod limits;
@@ -31,6 +32,7 @@ use crate::index::Index;
 use crate::market::PriceSnapshot;
 use crate::values::{Amount, Asset, Percent, Price, Quantity};
 
+pub use cost::{OrderCost, PlanCost, cost};
 pub(crate) use funding::{Wanted, fund};
 pub(crate) use limits::Limits;
 pub(crate) use purse::{basis, purse};

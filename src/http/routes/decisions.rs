@@ -1,8 +1,12 @@
 //! `/api/indexes/{id}/rebalances/{rid}`: one rebalance, and what people decide about it.
 
+use std::str::FromStr;
+
+use evenkeel_actors::EngineError;
+use evenkeel_actors::engine::IndexView;
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::rebalance::{Fill, OrderOutcome, Reason};
-use evenkeel_domain::values::{Amount, IndexId, Price, Quantity, RebalanceId};
+use evenkeel_domain::rebalance::{Fill, OrderOutcome, Reason, RebalanceRefusal};
+use evenkeel_domain::values::{Amount, DecimalError, IndexId, Price, Quantity, RebalanceId};
 use http::{Method, StatusCode};
 use serde_json::Value;
 
@@ -10,9 +14,12 @@ use super::indexes::id_of;
 use super::rebalances::body;
 use crate::http::Api;
 use crate::http::fields::{Fields, decimal, incomplete, text};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::{self, Answer};
 use crate::http::router::{Call, Row};
+
+/// Fields that go with one outcome or the other.
+const WITH_OUTCOME: [&str; 6] = ["quantity", "price", "notional", "fee", "baseFee", "reason"];
 
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
@@ -59,12 +66,26 @@ async fn show(api: &Api, call: &Call, status: StatusCode) -> Answer {
     reply::json(status, &body(&record.await?))
 }
 
+/// Shows what a decision led to, or why it was refused.
+async fn decided(api: &Api, call: &Call, decided: Result<IndexView, EngineError>) -> Answer {
+    match decided {
+        Ok(_) => show(api, call, StatusCode::ACCEPTED).await,
+        Err(EngineError::Rebalance(
+            refusal @ (RebalanceRefusal::NotThisOne(_) | RebalanceRefusal::NotRunning),
+        )) => {
+            // One that has ended is a conflict; one that this index never had is not there.
+            show(api, call, StatusCode::OK).await?;
+            Err(refusal.into())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 async fn approve(api: Api, call: Call) -> Answer {
     let (id, rebalance_id) = ids_of(&call)?;
     Fields::of(&call.body)?.finish()?;
     let approved = api.engine.approve_rebalance(&call.caller, id, rebalance_id);
-    approved.await?;
-    show(&api, &call, StatusCode::ACCEPTED).await
+    decided(&api, &call, approved.await).await
 }
 
 async fn cancel(api: Api, call: Call) -> Answer {
@@ -77,8 +98,7 @@ async fn cancel(api: Api, call: Call) -> Answer {
     let cancelled = api
         .engine
         .cancel_rebalance(&call.caller, id, rebalance_id, reason);
-    cancelled.await?;
-    show(&api, &call, StatusCode::ACCEPTED).await
+    decided(&api, &call, cancelled.await).await
 }
 
 /// `{"step", "outcome": "FILLED", "quantity", "price", "notional"?, "fee"?, "baseFee"?}` or
@@ -95,15 +115,28 @@ async fn resolve(api: Api, call: Call) -> Answer {
                 Reason::optional("an operator found that it was not filled").unwrap_or_default()
             })))
         }
-        None => None,
+        None => {
+            // What goes with an outcome is not unknown because the outcome is wrong.
+            for name in WITH_OUTCOME {
+                fields.optional(name, |_| Ok(()));
+            }
+            None
+        }
     };
     fields.finish()?;
     let (step, outcome) = step.zip(outcome).ok_or_else(incomplete)?;
     let resolved = api
         .engine
         .resolve_rebalance(&call.caller, id, rebalance_id, step, outcome);
-    resolved.await?;
-    show(&api, &call, StatusCode::ACCEPTED).await
+    match resolved.await {
+        Err(EngineError::Rebalance(refusal @ RebalanceRefusal::Arithmetic(_))) => {
+            tracing::warn!(%refusal, "a fill that was told by hand does not fit the books");
+            let detail = "after this fill cash or a holding would be below zero; compare it \
+                          with the venue's own books";
+            Err(Problem::new(Code::FillDoesNotFit, detail))
+        }
+        resolved => decided(&api, &call, resolved).await,
+    }
 }
 
 fn parsed_step(value: &Value) -> Result<u32, String> {
@@ -120,13 +153,26 @@ fn known_outcome(value: &Value) -> Result<bool, String> {
     }
 }
 
-/// A fill; without a notional it is quantity × price.
+fn above_zero<T>(value: &Value, is_positive: fn(T) -> bool) -> Result<T, String>
+where
+    T: FromStr<Err = DecimalError> + Copy,
+{
+    let read: T = decimal(value)?;
+    let refused = || "it must be above 0".to_owned();
+    is_positive(read).then_some(read).ok_or_else(refused)
+}
+
+/// A fill; without a notional it is quantity × price. A fee below 0 is a rebate.
 fn filled(fields: &mut Fields) -> Option<OrderOutcome> {
-    let quantity = fields.required("quantity", decimal::<Quantity>);
-    let price = fields.required("price", decimal::<Price>);
-    let notional = fields.optional("notional", decimal::<Amount>);
+    let quantity = fields.required("quantity", |value| above_zero(value, Quantity::is_positive));
+    let price = fields.required("price", |value| above_zero(value, Price::is_positive));
+    let notional = fields.optional("notional", |value| above_zero(value, Amount::is_positive));
     let fee = fields.optional("fee", decimal::<Amount>);
     let base_fee = fields.optional("baseFee", decimal::<Quantity>);
+    if base_fee.is_some_and(|fee| fee < Quantity::ZERO || quantity.is_some_and(|all| fee > all)) {
+        let detail = "it must be from 0 to the quantity";
+        fields.refuse("baseFee", "out_of_range", detail);
+    }
     let (quantity, price) = quantity.zip(price)?;
     let Ok(product) = quantity.value_at(price) else {
         fields.refuse("quantity", "out_of_range", "quantity × price is too large");

@@ -5,11 +5,13 @@ use evenkeel_actors::engine::{LoggedEvent, RebalanceAnswer};
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::IndexEvent;
-use evenkeel_domain::plan::{Side, TradePlan};
+use evenkeel_domain::plan::{self, PlanCost, PlannedOrder, Side, TradePlan};
 use evenkeel_domain::rebalance::{
     Reason, RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
 };
-use evenkeel_domain::values::{Amount, Asset, Percent, Price, Quantity, RebalanceId, Timestamp};
+use evenkeel_domain::values::{
+    Amount, Asset, IndexId, Percent, Price, Quantity, RebalanceId, Timestamp,
+};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -17,6 +19,7 @@ use serde_json::json;
 use super::indexes::id_of;
 use crate::http::Api;
 use crate::http::fields::{Fields, boolean};
+use crate::http::problem::{Code, Problem};
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
 
@@ -59,11 +62,17 @@ async fn rebalance(api: Api, call: Call) -> Answer {
     {
         RebalanceAnswer::Started {
             rebalance_id,
+            approval_until,
             drift,
             plan,
         } => {
+            let status = match approval_until {
+                Some(_) => RebalanceStatus::Planned,
+                None => RebalanceStatus::Executing,
+            };
             let body = json!({
-                "rebalanceId": rebalance_id, "status": "EXECUTING", "drift": drift, "plan": plan,
+                "rebalanceId": rebalance_id, "status": status, "drift": drift, "plan": plan,
+                "approvalUntil": approval_until,
             });
             reply::json(StatusCode::ACCEPTED, &body)
         }
@@ -75,9 +84,34 @@ async fn rebalance(api: Api, call: Call) -> Answer {
             "status": "NOT_NEEDED", "drift": drift, "threshold": threshold, "plan": plan,
         })),
         RebalanceAnswer::Planned { drift, plan } => {
-            reply::ok(&json!({"status": "PLANNED", "drift": drift, "plan": plan}))
+            let cost = estimated_cost(&api, &call, id, &plan).await?;
+            reply::ok(&json!({
+                "status": "PLANNED", "drift": drift, "plan": plan, "estimatedCost": cost,
+            }))
         }
     }
+}
+
+/// What the fills of a plan are expected to cost at the index's venue.
+async fn estimated_cost(
+    api: &Api,
+    call: &Call,
+    id: IndexId,
+    plan: &TradePlan,
+) -> Result<PlanCost, Problem> {
+    let view = api.engine.index(&call.caller, id).await?;
+    let account = view.index.definition.account.as_str();
+    let with_rules = |order: &PlannedOrder| {
+        let rules = api.engine.instrument_rules(account, order.asset)?;
+        Ok::<_, Problem>((*order, rules))
+    };
+    let orders: Vec<_> = plan
+        .orders
+        .iter()
+        .map(with_rules)
+        .collect::<Result<_, _>>()?;
+    let cost = plan::cost(orders);
+    cost.map_err(|error| Problem::new(Code::NumberTooLarge, error.to_string()))
 }
 
 async fn drift(api: Api, call: Call) -> Answer {

@@ -14,17 +14,15 @@ use crate::http::problem::Problem;
 use crate::http::reply::{self, Answer};
 use crate::http::router::{Call, Row};
 
+const OF_INDEX: &str = "/api/indexes/{id}/trading";
+
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
     vec![
         Row::needs(Scope::Read, Method::GET, "/api/trading", show),
         Row::needs(Scope::Admin, Method::PUT, "/api/trading", set),
-        Row::needs(
-            Scope::Trade,
-            Method::PUT,
-            "/api/indexes/{id}/trading",
-            set_index,
-        ),
+        Row::needs(Scope::Read, Method::GET, OF_INDEX, show_index),
+        Row::needs(Scope::Trade, Method::PUT, OF_INDEX, set_index),
         Row::needs(
             Scope::Read,
             Method::GET,
@@ -48,6 +46,14 @@ async fn set(api: Api, call: Call) -> Answer {
     let (mode, reason) = wanted(&call)?;
     let trading = api.engine.set_trading(&call.caller, mode, reason).await?;
     reply::ok(&body(&trading))
+}
+
+/// Both switches as they concern an index: its own, the one for all, and the stricter, which
+/// holds.
+async fn show_index(api: Api, call: Call) -> Answer {
+    let view = api.engine.index(&call.caller, id_of(&call)?).await?;
+    let (own, all) = (view.index.mode, api.engine.trading().mode);
+    reply::ok(&json!({"mode": own, "allIndexes": all, "effective": own.stricter(all)}))
 }
 
 async fn set_index(api: Api, call: Call) -> Answer {
@@ -77,6 +83,7 @@ fn mode(value: &Value) -> Result<TradingMode, String> {
     }
 }
 
+/// `{"lotStep", "minNotional", "fee", "slippage"}` under `rules`: fee and slippage in per cent.
 async fn rules(api: Api, call: Call) -> Answer {
     let account = call.params.first().map_or("", String::as_str);
     let asset: Asset = call.id(1, "asset")?;

@@ -2,7 +2,10 @@
 
 mod indexes;
 mod others;
+mod rebalances;
 mod sockets;
+mod switches;
+pub mod venue;
 
 use std::time::Duration;
 
