@@ -301,6 +301,10 @@ impl World {
 
     /// The round ends, and the venue holds this.
     #[track_caller]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "callers build what the venue holds"
+    )]
     pub fn settle_round_with(&mut self, held: Option<(Amount, Vec<Holding>)>) -> Vec<Event> {
         let held = held
             .as_ref()

@@ -14,19 +14,16 @@ use std::io::BufReader;
 
 use evenkeel_domain::check::{self, Verdict};
 use evenkeel_domain::drift::{self, Slots};
-use evenkeel_domain::index::{
-    self, Constituent, Definition, DriftMeasure, Funds, Holding, Index, IndexCommand, Rebalancing,
-    Risk,
-};
+use evenkeel_domain::index::{self, Definition, Funds, Holding, Index, IndexCommand};
 use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::plan::{self, InstrumentRules, PlannedOrder, Side};
 use evenkeel_domain::rebalance::Trigger;
 use evenkeel_domain::values::{
-    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Span, Text, Timestamp, TransferId,
+    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Span, Timestamp, TransferId,
 };
 use flate2::bufread::GzDecoder;
 use rust_decimal::Decimal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle");
 const PRICES: &str = concat!(
@@ -42,17 +39,23 @@ const WITHIN: Decimal = Decimal::from_parts(1, 0, 0, false, 9);
 const T0: Timestamp = Timestamp::from_micros(1_200_000_000_000_000);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    Absolute,
+    Relative,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sizing {
-    /// As the plan says: sells bring targets, buys share what the sells brought.
+    /// As the plan says: every line has its share of what is left when the fees are paid.
     Ours,
-    /// With a fee bt sells more, so that the fee is paid too.
+    /// Shares of the value before the fees: bt sells more and buys less, so that fees are paid.
     Bts,
 }
 
 /// One history: what bt was asked.
 struct Case {
     name: String,
-    measure: DriftMeasure,
+    measure: Measure,
     threshold: Percent,
     fee: Percent,
     sizing: Sizing,
@@ -93,14 +96,14 @@ fn case(value: &Value) -> Case {
     Case {
         name: text(&value["name"]).to_owned(),
         measure: match text(&value["measure"]) {
-            "absolute" => DriftMeasure::Absolute,
-            "relative" => DriftMeasure::Relative,
+            "absolute" => Measure::Absolute,
+            "relative" => Measure::Relative,
             other => panic!("{other}"),
         },
         threshold: text(&value["threshold"]).parse().unwrap(),
         fee: text(&value["feePercent"]).parse().unwrap(),
         sizing: match text(&value["sizing"]) {
-            "sell-then-spend" => Sizing::Ours,
+            "to-what-is-left" => Sizing::Ours,
             "bt" => Sizing::Bts,
             other => panic!("{other}"),
         },
@@ -149,28 +152,29 @@ fn days(golden: &Value) -> Vec<Day> {
 }
 
 fn definition(golden: &Value, case: &Case) -> Definition {
+    let measure = match case.measure {
+        Measure::Absolute => "ABSOLUTE",
+        Measure::Relative => "RELATIVE",
+    };
     let targets = golden["targets"].as_object().unwrap().iter();
-    let lines = targets.map(|(asset, share)| {
-        let target = text(share).parse().unwrap();
-        Constituent::new(asset.parse().unwrap(), target)
-    });
-    Definition {
-        name: Text::required("Oracle").unwrap(),
-        description: Text::default(),
-        constituents: lines.collect(),
-        cash_percentage: Percent::ZERO,
-        rebalancing: Rebalancing {
-            drift_threshold: case.threshold,
-            measure: case.measure,
-            ..Rebalancing::default()
+    let lines = targets.map(|(asset, share)| json!({"asset": asset, "percentage": share}));
+    serde_json::from_value(json!({
+        "name": "Oracle",
+        "description": "",
+        "constituents": lines.collect::<Vec<_>>(),
+        "cashPercentage": "0",
+        "rebalancing": {
+            "method": "DRIFT",
+            "driftThreshold": case.threshold.to_string(),
+            "driftMeasure": measure,
+            "minInterval": "24h",
+            "maxInterval": "24h",
         },
-        risk: Risk {
-            min_trade_notional: Amount::ZERO,
-            ..Risk::default()
-        },
-        account: Text::required("paper").unwrap(),
-        tags: Vec::new(),
-    }
+        "risk": {"minTradeNotional": "0", "maxTradeNotional": null, "maxSlippage": "1"},
+        "account": "paper",
+        "tags": [],
+    }))
+    .unwrap()
 }
 
 /// An index that holds the capital in cash and nothing else.
@@ -213,14 +217,22 @@ fn is_due(case: &Case, index: &Index, prices: &PriceSnapshot, slots: &mut Slots)
     found.verdict == Verdict::Rebalance(Trigger::Drift)
 }
 
-/// How many times the plan's quantity bt trades. Its sells raise their surplus after the fee, where
-/// the plan's sell the surplus and bring it less the fee; its buys then have that much more.
-fn stretch(case: &Case, orders: &[PlannedOrder]) -> Decimal {
-    let sells = orders.iter().any(|order| order.side == Side::Sell);
-    if case.sizing == Sizing::Bts && sells {
-        Decimal::ONE / (Decimal::ONE - case.fee.get() / Decimal::ONE_HUNDRED)
-    } else {
-        Decimal::ONE
+/// The fee that the plan knows of. Bt sizes trades as if there were none, and then stretches them.
+fn planned_fee(case: &Case) -> Percent {
+    match case.sizing {
+        Sizing::Ours => case.fee,
+        Sizing::Bts => Percent::ZERO,
+    }
+}
+
+/// How many times the plan's quantity bt trades: a sell brings, and a buy costs, with its fee
+/// what it would be without one.
+fn stretch(case: &Case, side: Side) -> Decimal {
+    let fee = case.fee.get() / Decimal::ONE_HUNDRED;
+    match (case.sizing, side) {
+        (Sizing::Ours, _) => Decimal::ONE,
+        (Sizing::Bts, Side::Sell) => Decimal::ONE / (Decimal::ONE - fee),
+        (Sizing::Bts, Side::Buy) => Decimal::ONE / (Decimal::ONE + fee),
     }
 }
 
@@ -252,11 +264,12 @@ fn book(index: &mut Index, order: &PlannedOrder, quantity: Quantity, fee: Percen
 
 /// Carries out a plan; gives its trades by asset.
 fn carry_out(case: &Case, index: &mut Index, day: &Day, prices: &PriceSnapshot) -> Vec<Trade> {
-    let orders = plan::plan(index, prices, &rules(case.fee)).unwrap().orders;
-    let stretch = stretch(case, &orders);
+    let orders = plan::plan(index, prices, &rules(planned_fee(case)))
+        .unwrap()
+        .orders;
     let mut trades = Vec::new();
     for order in &orders {
-        let quantity = Quantity::new(order.quantity.get() * stretch);
+        let quantity = Quantity::new(order.quantity.get() * stretch(case, order.side));
         let quantity = quantity.floor_to(Quantity::FINEST).unwrap();
         book(index, order, quantity, case.fee);
         assert!(
@@ -354,12 +367,12 @@ fn without_a_fee_every_trade_and_the_value_are_bts() {
 }
 
 #[test]
-fn with_a_fee_they_are_those_of_selling_the_surplus_and_spending_what_is_there() {
+fn with_a_fee_they_are_those_of_sharing_out_what_the_fees_leave() {
     assert_eq!(compare(|case| case.sizing == Sizing::Ours), 5);
 }
 
 #[test]
-fn with_a_fee_bts_own_trades_are_larger_by_the_fee_and_by_nothing_else() {
+fn with_a_fee_bts_own_trades_are_those_without_one_but_for_the_fee() {
     let wanted = |case: &Case| case.sizing == Sizing::Bts && case.fee.is_positive();
     assert_eq!(compare(wanted), 5);
 }

@@ -118,6 +118,8 @@ fn weights_beyond_the_tolerance_are_refused_with_their_sum() {
     }
 }
 
+type Change = fn(&mut Definition);
+
 #[test]
 fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
     let table: [(Change, &str); 15] = [

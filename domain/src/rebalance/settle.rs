@@ -59,11 +59,11 @@ fn reconciled(index: &Index, (cash, holdings): Held<'_>, at: Timestamp) -> Optio
     }
     let prices = &index.rebalance.as_deref()?.prices;
     let reconciled = index::reconcile(index, cash, holdings, at).ok().flatten()?;
-    let priced = |asset: Asset| prices.iter().any(|(priced, _)| *priced == asset);
+    let has_price = |asset: Asset| prices.iter().any(|(of, _)| *of == asset);
     let all = reconciled
         .holdings
         .iter()
-        .all(|line| line.after.is_zero() || priced(line.asset));
+        .all(|line| line.after.is_zero() || has_price(line.asset));
     all.then_some(reconciled)
 }
 

@@ -67,6 +67,40 @@ async fn from_nothing_to_a_rebalanced_index() {
 }
 
 #[tokio::test]
+async fn a_band_is_shown_with_the_drift_and_is_a_breach_by_itself() {
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let path = funded(&client).await;
+    let change = r#"{"constituents":[{"asset":"A","percentage":"50"},{"asset":"B",
+        "percentage":"50","band":{"type":"ABSOLUTE","width":"0.5"}}]}"#;
+    client.put(&path, change).await.fine();
+    client
+        .post("/api/prices", r#"{"prices":{"A":"105"}}"#)
+        .await
+        .fine();
+    let drift = client.get(&format!("{path}/drift")).await.fine();
+    // 1.2 points off: far from the threshold of 5.
+    let shown = ["driftMeasure", "threshold", "exceeded"].map(|name| drift[name].clone());
+    assert_eq!(
+        shown,
+        [json!("ABSOLUTE"), json!("5"), json!(true)],
+        "{drift}"
+    );
+    let bands: Vec<_> = drift["assets"].as_array().unwrap().iter().collect();
+    let of = |at: usize| ["band", "outside"].map(|name| bands[at][name].clone());
+    assert_eq!(of(0), [Value::Null, json!(false)]);
+    let band = json!({"type": "ABSOLUTE", "width": "0.5"});
+    assert_eq!(of(1), [band, json!(true)]);
+    let refused = r#"{"constituents":[{"asset":"A","percentage":"100",
+        "band":{"type":"ABSOLUTE","width":"0"}}]}"#;
+    let refused = client.put(&path, refused).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (422, "validation_failed")
+    );
+}
+
+#[tokio::test]
 async fn an_index_is_changed_with_care() {
     let api = world::api().await;
     let client = Client::admin(&api).owner("ann").await;

@@ -41,6 +41,7 @@ pub struct Constituent {
     /// How far it may stray by itself; none leaves it to the index threshold.
     pub band: Option<Band>,
     /// Never traded: the others share the value that is left without it.
+    #[serde(default)]
     pub locked: bool,
 }
 

@@ -1,4 +1,6 @@
 //! When an index is rebalanced, how far, and within which limits.
+//!
+//! What came later may be missing in JSON that was written before. In the log nothing ever is.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -59,13 +61,16 @@ pub struct Rebalancing {
     /// `HYBRID` waits at most this long after a rebalance.
     pub max_interval: Span,
     /// What is held against the threshold.
-    #[serde(rename = "driftMeasure")]
+    #[serde(rename = "driftMeasure", default)]
     pub measure: DriftMeasure,
     /// Which lines are traded.
+    #[serde(default)]
     pub scope: Scope,
     /// Where trades end.
+    #[serde(default)]
     pub destination: Destination,
     /// No rebalance begins by itself sooner than this after the last one ended.
+    #[serde(default)]
     pub cooldown: Span,
     /// A planned rebalance waits this long for approval, then it is dropped; none needs none.
     pub approval: Option<Span>,
@@ -99,11 +104,13 @@ pub struct Risk {
     /// A fill further than this from the decision price is refused, in per cent.
     pub max_slippage: Percent,
     /// Smaller trades are skipped, in per cent of the value with cash.
+    #[serde(default)]
     pub min_trade_percent: Percent,
     /// Most that one rebalance may buy, and most that it may sell, in per cent of the value
     /// with cash.
     pub max_turnover: Option<Percent>,
     /// Cash that is kept back: the targets share out what is left.
+    #[serde(default)]
     pub cash_buffer: Amount,
 }
 
