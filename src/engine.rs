@@ -223,7 +223,7 @@ impl Builder {
         }
         let log = self.open_log()?;
         let snapshots = self.open_snapshots()?;
-        let paper_log = self.open_paper(&clock).await?;
+        let (paper_log, paper) = self.open_paper(&clock).await?.unzip();
         let transport = self.open_transport(&*entropy)?;
         let personal = self.open_keys(&entropy);
         let ports = Ports {
@@ -242,6 +242,7 @@ impl Builder {
             log,
             snapshots,
             paper_log,
+            paper,
             clock,
             entropy,
         })
@@ -265,7 +266,7 @@ impl Builder {
     async fn open_paper(
         &mut self,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Option<Arc<dyn EventLog>>, OpenError> {
+    ) -> Result<Option<(Arc<dyn EventLog>, Arc<PaperVenue>)>, OpenError> {
         if self.venues.contains_key(PAPER) {
             return Ok(None);
         }
@@ -278,8 +279,9 @@ impl Builder {
         let faults = std::mem::take(&mut self.faults);
         let venue =
             PaperVenue::open(Arc::clone(&log), self.paper, faults, Arc::clone(clock)).await?;
-        self.venues.insert(PAPER.to_owned(), Arc::new(venue));
-        Ok(Some(log))
+        let venue = Arc::new(venue);
+        self.venues.insert(PAPER.to_owned(), venue.clone());
+        Ok(Some((log, venue)))
     }
 
     fn open_keys(&mut self, entropy: &Arc<dyn Entropy>) -> Arc<dyn PersonalKeys> {
@@ -324,6 +326,7 @@ pub struct Engine {
     log: Arc<dyn EventLog>,
     snapshots: Arc<dyn SnapshotStore>,
     paper_log: Option<Arc<dyn EventLog>>,
+    paper: Option<Arc<PaperVenue>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -345,6 +348,12 @@ impl Engine {
     /// The log, for audits.
     pub fn log(&self) -> &Arc<dyn EventLog> {
         &self.log
+    }
+
+    /// The built-in paper venue, to trade there by hand and to prove what it did; none when its
+    /// name was given to another venue.
+    pub fn paper(&self) -> Option<&Arc<PaperVenue>> {
+        self.paper.as_ref()
     }
 
     /// The time of decisions.

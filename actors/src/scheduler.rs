@@ -8,19 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::job::{self, Job, JobCommand, JobEvent, JobRefusal, RunCompleted, RunTrigger};
+use evenkeel_domain::job::{self, Job, JobCommand, JobEvent, JobRefusal, RunTrigger};
 use evenkeel_domain::schedule::Schedule;
 use evenkeel_domain::values::{EventKey, RunId, Span, Timestamp};
 use evenkeel_events::StreamId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
-use crate::cycle::{Cycle, Phase};
 use crate::engine::{EngineError, RunView};
 use crate::indexes::Registry;
 use crate::journal::Origin;
 use crate::shell::Shell;
-use crate::work::{EndedRun, Work};
+use crate::work::{EndedRun, Work, answer_when_settled};
 
 /// Longest sleep of the timer: after it the clock is read anew, so a clock that was set is
 /// noticed within a minute.
@@ -32,9 +31,6 @@ const AHEAD_MAX: Span = Span::from_secs(60);
 
 /// Runs by hand that may wait for the one that is going.
 const WAITING_MAX: usize = 64;
-
-/// How long `wait` waits for the rebalances of a run after its checks.
-const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// What the scheduler is told.
 pub(crate) enum SchedulerMsg {
@@ -383,25 +379,4 @@ impl SchedulerState {
             let _ = myself.cast(SchedulerMsg::Tick);
         }));
     }
-}
-
-/// Answers those who wait when the rebalances have ended too, or after [`SETTLE_MAX`].
-fn answer_when_settled(
-    cycle: Option<Arc<Cycle>>,
-    completed: RunCompleted,
-    waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>,
-) {
-    if waiting.is_empty() {
-        return;
-    }
-    tokio::spawn(async move {
-        if let Some(cycle) = cycle {
-            // What has not settled by then goes on by itself; the answer does not depend on it.
-            let _ = tokio::time::timeout(SETTLE_MAX, cycle.reached(Phase::Settled)).await;
-        }
-        let view = RunView::ended(&completed);
-        for reply in waiting {
-            let _ = reply.send(Ok(view.clone()));
-        }
-    });
 }

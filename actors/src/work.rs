@@ -6,6 +6,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_domain::job::{DRIFT_MONITOR, RECONCILIATION, Reason, RunCompleted, RunTrigger};
 use evenkeel_domain::values::{EventKey, RunId};
@@ -14,12 +15,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::cycle::{Cycle, Phase};
+use crate::engine::{EngineError, RunView};
 use crate::indexes::{IndexesMsg, Registry};
 use crate::journal::Origin;
 use crate::market::MarketMsg;
 use crate::reconciliation;
 use crate::shell::Shell;
 use crate::streams;
+
+/// How long `wait` waits for the rebalances of a run after its checks.
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// Which job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,4 +124,25 @@ async fn check_all(shell: &Shell, run_id: RunId, origin: Origin) -> (Option<Arc<
         cycle.reached(Phase::Checked).await;
     }
     (Some(cycle), checked)
+}
+
+/// Answers those who wait when the rebalances have ended too, or after [`SETTLE_MAX`].
+pub(crate) fn answer_when_settled(
+    cycle: Option<Arc<Cycle>>,
+    completed: RunCompleted,
+    waiting: Vec<oneshot::Sender<Result<RunView, EngineError>>>,
+) {
+    if waiting.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        if let Some(cycle) = cycle {
+            // What has not settled by then goes on by itself; the answer does not depend on it.
+            let _ = tokio::time::timeout(SETTLE_MAX, cycle.reached(Phase::Settled)).await;
+        }
+        let view = RunView::ended(&completed);
+        for reply in waiting {
+            let _ = reply.send(Ok(view.clone()));
+        }
+    });
 }

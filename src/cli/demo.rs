@@ -16,6 +16,11 @@ use crate::config::{Config, keys};
 use crate::demo::Demo;
 use crate::http::{self, Api};
 use crate::time::SystemClock;
+use crate::venues::Faults;
+
+/// Calls in a thousand that meet a fault when faults are asked for: most rebalances meet one, and
+/// nearly none as many in a row as are waited for.
+const FAULTS_PERMILLE: u16 = 200;
 
 /// Run the server on sample indexes and replayed prices.
 #[derive(Debug, Args)]
@@ -26,6 +31,10 @@ pub struct DemoArgs {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Let calls to the paper venue fail, by a seed: errors before and after acting, silence,
+    /// slow and double answers, rate limits, refused, expired and partly filled orders
+    #[arg(long, value_name = "SEED")]
+    pub faults: Option<u64>,
     /// The port to listen on [default: the configured one]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -43,7 +52,11 @@ impl DemoArgs {
 pub async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, CliError> {
     let stop = StopSignals::listen().map_err(CliError::failed)?;
     let data = data_directory(&config).map_err(CliError::failed)?;
-    let mut demo = Demo::open(compose::builder(&config), config.settings(), data.clone())
+    let mut builder = compose::builder(&config);
+    if let Some(seed) = args.faults {
+        builder = builder.faults(Faults::seeded(seed, FAULTS_PERMILLE));
+    }
+    let mut demo = Demo::open(builder, config.settings(), data.clone())
         .await
         .map_err(CliError::failed)?;
     let server = start_server(&demo, &config, &args).await?;

@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use evenkeel_domain::values::Span;
 
+use crate::venues::{FeeIn, IdRule};
+
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()
@@ -94,73 +96,78 @@ fn switches_are_taken_as_people_write_them() {
     }
 }
 
+/// Variable, key, and a value that is wrong there.
+const WRONG: &[(&str, &str, &str)] = &[
+    ("EVENKEEL_LISTEN", "listen", "localhost"),
+    ("EVENKEEL_DATA", "data", ""),
+    ("EVENKEEL_PRICES", "prices", "ftp:x"),
+    ("EVENKEEL_PRICES", "prices", "csv:"),
+    ("EVENKEEL_PRICES", "prices", "http:file:///etc/passwd"),
+    ("EVENKEEL_STOP_DEADLINE", "stop_deadline", "11m"),
+    (
+        "DRIFT_MONITOR_SCHEDULE",
+        "drift_monitor.schedule",
+        "* * * * * *",
+    ),
+    (
+        "DRIFT_MONITOR_SCHEDULE",
+        "drift_monitor.schedule",
+        "60 * * * *",
+    ),
+    (
+        "DRIFT_MONITOR_SCHEDULE",
+        "drift_monitor.schedule",
+        "0 0 31 2 *",
+    ),
+    (
+        "DRIFT_MONITOR_TIMEZONE",
+        "drift_monitor.timezone",
+        "Mars/Olympus",
+    ),
+    (
+        "EVENKEEL_WEBHOOKS_ALLOW_NETWORKS",
+        "webhooks.allow_networks",
+        "10.0.0.0/8,10.0.0.0/99",
+    ),
+    ("EVENKEEL_PAPER_FEE_PERCENT", "paper.fee_percent", "-1"),
+    (
+        "EVENKEEL_PAPER_SLIPPAGE_PERCENT",
+        "paper.slippage_percent",
+        "100",
+    ),
+    ("EVENKEEL_PAPER_LOT_STEP", "paper.lot_step", "0"),
+    ("EVENKEEL_PAPER_FEE_IN", "paper.fee_in", "gold"),
+    ("EVENKEEL_PAPER_CLIENT_IDS", "paper.client_ids", "never"),
+    (
+        "EVENKEEL_PRICE_GUARD_MAX_JUMP_PERCENT",
+        "price_guard.max_jump_percent",
+        "0",
+    ),
+    ("EVENKEEL_PRICE_GUARD_MAX_AGE", "price_guard.max_age", "24"),
+    ("EVENKEEL_CSV_ROWS_PER_MINUTE", "csv.rows_per_minute", "0"),
+    ("EVENKEEL_HTTP_POINTER", "http.pointer", "/price"),
+    ("EVENKEEL_LOG", "log.level", "loud"),
+    ("EVENKEEL_LOG_FORMAT", "log.format", "xml"),
+    (
+        "EVENKEEL_LIMITS_SNAPSHOT_EVERY",
+        "limits.snapshot_every",
+        "-3",
+    ),
+    (
+        "EVENKEEL_LIMITS_ORDERS_IN_FLIGHT",
+        "limits.orders_in_flight",
+        "0",
+    ),
+    (
+        "EVENKEEL_LIMITS_ORDER_LIFETIME",
+        "limits.order_lifetime",
+        "1d",
+    ),
+];
+
 #[test]
 fn every_wrong_value_is_told_with_key_source_and_what_is_allowed() {
-    for (name, key, value) in [
-        ("EVENKEEL_LISTEN", "listen", "localhost"),
-        ("EVENKEEL_DATA", "data", ""),
-        ("EVENKEEL_PRICES", "prices", "ftp:x"),
-        ("EVENKEEL_PRICES", "prices", "csv:"),
-        ("EVENKEEL_PRICES", "prices", "http:file:///etc/passwd"),
-        ("EVENKEEL_STOP_DEADLINE", "stop_deadline", "11m"),
-        (
-            "DRIFT_MONITOR_SCHEDULE",
-            "drift_monitor.schedule",
-            "* * * * * *",
-        ),
-        (
-            "DRIFT_MONITOR_SCHEDULE",
-            "drift_monitor.schedule",
-            "60 * * * *",
-        ),
-        (
-            "DRIFT_MONITOR_SCHEDULE",
-            "drift_monitor.schedule",
-            "0 0 31 2 *",
-        ),
-        (
-            "DRIFT_MONITOR_TIMEZONE",
-            "drift_monitor.timezone",
-            "Mars/Olympus",
-        ),
-        (
-            "EVENKEEL_WEBHOOKS_ALLOW_NETWORKS",
-            "webhooks.allow_networks",
-            "10.0.0.0/8,10.0.0.0/99",
-        ),
-        ("EVENKEEL_PAPER_FEE_PERCENT", "paper.fee_percent", "-1"),
-        (
-            "EVENKEEL_PAPER_SLIPPAGE_PERCENT",
-            "paper.slippage_percent",
-            "100",
-        ),
-        ("EVENKEEL_PAPER_LOT_STEP", "paper.lot_step", "0"),
-        (
-            "EVENKEEL_PRICE_GUARD_MAX_JUMP_PERCENT",
-            "price_guard.max_jump_percent",
-            "0",
-        ),
-        ("EVENKEEL_PRICE_GUARD_MAX_AGE", "price_guard.max_age", "24"),
-        ("EVENKEEL_CSV_ROWS_PER_MINUTE", "csv.rows_per_minute", "0"),
-        ("EVENKEEL_HTTP_POINTER", "http.pointer", "/price"),
-        ("EVENKEEL_LOG", "log.level", "loud"),
-        ("EVENKEEL_LOG_FORMAT", "log.format", "xml"),
-        (
-            "EVENKEEL_LIMITS_SNAPSHOT_EVERY",
-            "limits.snapshot_every",
-            "-3",
-        ),
-        (
-            "EVENKEEL_LIMITS_ORDERS_IN_FLIGHT",
-            "limits.orders_in_flight",
-            "0",
-        ),
-        (
-            "EVENKEEL_LIMITS_ORDER_LIFETIME",
-            "limits.order_lifetime",
-            "1d",
-        ),
-    ] {
+    for (name, key, value) in WRONG.iter().copied() {
         let told = from_env(&[(name, value)]).unwrap_err().to_string();
         let expected = format!("{key} (from {name}): {value:?} is wrong: ");
         assert!(
@@ -177,12 +184,14 @@ fn every_wrong_value_is_told_with_key_source_and_what_is_allowed() {
 fn a_file_is_toml_of_known_keys() {
     let config = from_file(
         "prices = \"csv:prices.csv\"\n[webhooks]\nallow_networks = [\"127.0.0.0/8\", \"::1\"]\nallow_http = true\n\
-         [paper]\nfee_percent = 0.1\n[csv]\nrows_per_minute = 120\n",
+         [paper]\nfee_percent = 0.1\nfee_in = \"base\"\nclient_ids = \"open\"\n[csv]\nrows_per_minute = 120\n",
     )
     .unwrap();
     assert_eq!(config.prices, PriceSource::Csv("prices.csv".into()));
     assert_eq!(config.webhooks.allow_networks.len(), 2);
     assert_eq!(config.paper.fee.to_string(), "0.1");
+    assert_eq!(config.paper.fee_in, FeeIn::Base);
+    assert_eq!(config.paper.ids, IdRule::UniqueAmongOpen);
     assert_eq!(config.csv.rows_per_minute, 120);
     for (text, told) in [
         (

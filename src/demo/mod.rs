@@ -14,6 +14,7 @@ mod portfolios;
 mod progress;
 mod stage;
 mod summary;
+mod venue;
 
 pub use stage::{Demo, DemoError};
 pub use summary::Summary;

@@ -10,6 +10,7 @@ use evenkeel_domain::values::{Span, Timestamp};
 use super::books::{self, Booked};
 use super::progress::Progress;
 use super::summary::Summary;
+use super::venue;
 use crate::admin::{self, AdminError};
 use crate::audit::{AuditError, verify_data};
 use crate::engine::{Builder, DataDirectory, Engine, OpenError};
@@ -57,6 +58,9 @@ pub enum DemoError {
     /// The log cannot be verified.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The paper venue's books.
+    #[error("the paper venue: {0}")]
+    Venue(String),
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Log(String),
@@ -153,8 +157,10 @@ impl Demo {
         self.engine.clock_moved();
         self.until("a cycle", |engine| {
             let status = engine.status();
-            let ended =
-                status.rebalances_completed + status.rebalances_failed + status.rebalances_stuck;
+            let ended = status.rebalances_completed
+                + status.rebalances_cancelled
+                + status.rebalances_failed
+                + status.rebalances_stuck;
             status.cycles > before && ended >= status.rebalances_started
         })
         .await?;
@@ -222,7 +228,8 @@ impl Demo {
     /// Waits for the last deliveries, closes everything, verifies the log, replays it and
     /// compares every index with what it was when the engine stopped.
     pub async fn end(self) -> Result<Summary, DemoError> {
-        let live = books::live(&self.engine, &self.booked).await?;
+        let live = books::settled(&self.engine, &self.booked).await?;
+        let truth = venue::look(&self.engine, &live).await?;
         let expected = books::subscribed_events(&self.engine, &self.booked).await?;
         let delivered =
             books::wait_for_deliveries(&self.engine, &self.booked, &expected, WAIT_MAX).await?;
@@ -240,7 +247,12 @@ impl Demo {
             checks: status.checks,
             rebalances_started: status.rebalances_started,
             rebalances_completed: status.rebalances_completed,
+            rebalances_cancelled: status.rebalances_cancelled,
             rebalances_failed: status.rebalances_failed,
+            rebalances_running: live
+                .iter()
+                .filter(|index| index.rebalance.is_some())
+                .count(),
             trades_executed: status.trades_executed,
             trades_failed: status.trades_failed,
             deliveries_succeeded: status.deliveries_succeeded,
@@ -250,6 +262,9 @@ impl Demo {
             events: verdict.log.head.position,
             log_verified: verdict.is_clean(),
             replay_matches,
+            faults: truth.faults,
+            venue_matches: truth.matches,
+            corrections: truth.corrections,
         })
     }
 }

@@ -28,9 +28,10 @@ fn a_demo_plays_its_days_delivers_everything_and_proves_it() {
     for failed in [rebalances, &summary["trades"], &summary["deliveries"]] {
         assert_eq!(failed["failed"], 0, "{summary}");
     }
-    for holds in ["logVerified", "replayMatches"] {
+    for holds in ["logVerified", "replayMatches", "venueMatches"] {
         assert_eq!(summary[holds], true, "{summary}");
     }
+    assert_eq!(summary["faults"], serde_json::json!({}), "{summary}");
     let verified = home.run(&["log", "verify", "--json"]).json();
     assert_eq!(verified["verified"], true);
     assert_eq!(verified["events"], summary["events"]);
@@ -49,6 +50,30 @@ fn a_demo_plays_its_days_delivers_everything_and_proves_it() {
 }
 
 #[test]
+fn with_faults_at_the_venue_everything_ends_and_the_venue_agrees_with_the_log() {
+    let home = Home::new();
+    let command = ["demo", "--faults", "11", "--cycles", "12", "--json"];
+    let summary = home.run(&command).json();
+    let faults = summary["faults"].as_object().unwrap();
+    assert!(faults.len() >= 4, "{summary}");
+    let rebalances = &summary["rebalances"];
+    let count = |of: &str| rebalances[of].as_u64().unwrap();
+    assert!(count("completed") >= 12, "{summary}");
+    assert_eq!(count("running"), 0, "{summary}");
+    assert_eq!(
+        count("started"),
+        count("completed") + count("failed") + count("cancelled"),
+        "{summary}"
+    );
+    assert_eq!(summary["venueMatches"], true, "{summary}");
+    assert_eq!(summary["corrections"], 0, "{summary}");
+    // Without faults the next run goes on from there, and everything ends well.
+    let after = played(&home, "3");
+    assert_eq!(after["rebalances"]["failed"], 0, "{after}");
+    assert_eq!(after["venueMatches"], true, "{after}");
+}
+
+#[test]
 fn a_demo_goes_on_where_it_was() {
     let home = Home::new();
     let first = played(&home, "5");
@@ -56,9 +81,10 @@ fn a_demo_goes_on_where_it_was() {
     assert_eq!(second["indexes"], first["indexes"]);
     assert_eq!(second["logVerified"], true);
     assert_eq!(second["replayMatches"], true);
-    let runs = home
+    let mut runs = home
         .run(&["log", "tail", "--type", "job.run_completed"])
         .json_lines();
+    runs.retain(|run| run["stream"] == "job_drift-monitor");
     let mut days: Vec<_> = runs.iter().map(|run| run["at"].as_str().unwrap()).collect();
     let all = days.len();
     days.dedup();

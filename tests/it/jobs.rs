@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use evenkeel::Engine;
-use evenkeel::time::ReplayClock;
+use evenkeel::actors::ports::VenueAccount;
+use evenkeel::domain::plan::Side;
+use evenkeel::time::{ReplayClock, SystemClock};
+use evenkeel::venues::{Faults, PaperSettings, PaperVenue};
+use evenkeel_events::{EventLog as _, SledLog, SledOptions};
 use serde_json::{Value, json};
 
 use crate::home::Home;
@@ -21,8 +25,8 @@ async fn a_job_is_shown_changed_and_run_by_hand_also_when_it_is_disabled() {
         (&job["schedule"], &job["enabled"]),
         (&json!("*/5 * * * *"), &json!(true))
     );
-    let names: Vec<_> = admin.all("/api/jobs").await;
-    let names: Vec<_> = names.iter().map(|job| job["name"].clone()).collect();
+    let names = admin.all("/api/jobs").await;
+    let names: Vec<&Value> = names.iter().map(|job| &job["name"]).collect();
     assert_eq!(names, ["drift-monitor", "reconciliation"]);
     let change = json!({"schedule": "30 2 * * 1-5", "timezone": "Europe/Berlin", "enabled": false});
     let job = admin.put(JOB, change).await.fine();
@@ -115,6 +119,56 @@ async fn times_that_came_while_the_process_was_down_are_one_run_at_start() {
     assert_eq!(caught_up(&runs), 1, "{runs:?}");
     assert!(runs.len() <= 3, "one per missed time: {runs:?}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_trade_by_hand_at_the_paper_venue_is_found_at_the_next_start_and_told() {
+    let home = Home::new();
+    let server = home.serve();
+    let path = constructed(&server.admin, "DRIFT").await;
+    server.stop().await;
+    sell_by_hand(&home, path.trim_start_matches("/api/indexes/")).await;
+
+    let server = home.serve();
+    let found = eventually("the correction", async || {
+        let events = server.admin.all(&format!("{path}/events")).await;
+        events
+            .into_iter()
+            .find(|event| event["type"] == "index.reconciled")
+    })
+    .await;
+    let line = json!({"asset": "A", "before": "50", "after": "49"});
+    assert_eq!(found["data"]["holdings"], json!([line]), "{found}");
+    assert_eq!(found["data"]["cashAfter"], "7", "{found}");
+    let index = server.admin.get(&path).await.fine();
+    assert_eq!(index["cash"], "7", "{index}");
+    let job = "/api/jobs/reconciliation";
+    let run = server
+        .admin
+        .post_empty(&format!("{job}/run?wait=true"))
+        .await;
+    let run = run.fine();
+    assert_eq!((&run["checked"], &run["drifted"]), (&json!(1), &json!(0)));
+    let runs = server.admin.all(&format!("{job}/runs")).await;
+    let of_start = |run: &&Value| run["trigger"] == "CATCHUP" && run["drifted"] == 1;
+    assert!(runs.iter().any(|run| of_start(&run)), "{runs:?}");
+    server.stop().await;
+}
+
+/// Sells one unit of a stopped server's index at 7, behind its back.
+async fn sell_by_hand(home: &Home, id: &str) {
+    let log = SledLog::open(home.data().join("paper"), SledOptions::default()).unwrap();
+    let log = Arc::new(log);
+    let (settings, clock) = (PaperSettings::default(), Arc::new(SystemClock));
+    let venue = PaperVenue::open(log.clone(), settings, Faults::none(), clock);
+    let account = VenueAccount(id.parse().unwrap());
+    let (asset, one, price) = ("A".parse(), "1".parse(), "7".parse());
+    let (asset, one, price) = (asset.unwrap(), one.unwrap(), price.unwrap());
+    let sold = venue.await.unwrap();
+    sold.trade_by_hand(account, Side::Sell, asset, one, price)
+        .await
+        .unwrap();
+    log.close().await.unwrap();
 }
 
 #[tokio::test]

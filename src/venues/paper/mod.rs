@@ -96,6 +96,11 @@ impl PaperVenue {
         self.books.traded().await
     }
 
+    /// What an account holds, without meeting a fault. Fails when the books cannot be written.
+    pub async fn holdings(&self, account: VenueAccount) -> Result<Balances, VenueError> {
+        self.held(account).await
+    }
+
     /// The faults that its calls meet.
     pub fn faults(&self) -> &Faults {
         &self.faults

@@ -52,7 +52,7 @@ pub(super) struct TruthOrder {
     pub(super) filled: Option<Fill>,
     /// How often it was acted on: once, or the engine has traded twice.
     pub(super) acted: u32,
-    closed: bool,
+    pub(super) closed: bool,
     /// Questions until it closes, and how.
     questions: u32,
     manner: Manner,

@@ -19,14 +19,14 @@ const FAULTS: [Fault; 7] = [
 ];
 
 /// What a caller hears: a word, so that a table can name it.
-fn heard<T>(answer: Result<Result<T, VenueError>, tokio::time::error::Elapsed>) -> &'static str {
+fn heard<T>(answer: &Result<Result<T, VenueError>, tokio::time::error::Elapsed>) -> &'static str {
     match answer {
         Ok(Ok(_)) => "answer",
         Ok(Err(VenueError::Refused(_))) => "refused",
         Ok(Err(VenueError::Retryable(_))) => "retryable",
         Ok(Err(VenueError::Unknown(_))) => "unknown",
         Ok(Err(VenueError::RateLimited { retry_after })) => {
-            assert_eq!(retry_after, WAIT);
+            assert_eq!(*retry_after, WAIT);
             "rate limited"
         }
         Err(_) => "nothing",
@@ -39,15 +39,15 @@ async fn call(venue: &PaperVenue, call: Call) -> &'static str {
     match call {
         Call::Place => {
             let buy = order("new", Side::Buy, "1", "100");
-            heard(tokio::time::timeout(wait, venue.place(&buy)).await)
+            heard(&tokio::time::timeout(wait, venue.place(&buy)).await)
         }
-        Call::Find => heard(tokio::time::timeout(wait, venue.find(ACCOUNT, "open")).await),
-        Call::Cancel => heard(tokio::time::timeout(wait, venue.cancel(ACCOUNT, "open")).await),
+        Call::Find => heard(&tokio::time::timeout(wait, venue.find(ACCOUNT, "open")).await),
+        Call::Cancel => heard(&tokio::time::timeout(wait, venue.cancel(ACCOUNT, "open")).await),
         Call::Transfer => {
             let more = moved(7, cash("5"), true);
-            heard(tokio::time::timeout(wait, venue.transfer(&more)).await)
+            heard(&tokio::time::timeout(wait, venue.transfer(&more)).await)
         }
-        Call::Balances => heard(tokio::time::timeout(wait, venue.balances(ACCOUNT)).await),
+        Call::Balances => heard(&tokio::time::timeout(wait, venue.balances(ACCOUNT)).await),
     }
 }
 

@@ -169,13 +169,20 @@ fn samples() -> Vec<(Record, &'static str)> {
     ]
 }
 
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
+}
+
 #[test]
 fn stored_bytes_of_every_record_are_what_they_were() {
     for (record, expected) in samples() {
         let (event_type, version, bytes) = record.stored().unwrap();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = from_hex(expected);
         assert_eq!(
-            hex, expected,
+            bytes, expected,
             "{event_type} v{version} is written differently"
         );
         let read = Record::of_stored(event_type, version, &bytes).unwrap();
@@ -187,10 +194,7 @@ fn stored_bytes_of_every_record_are_what_they_were() {
 fn a_fill_of_the_first_version_had_its_fee_in_cash() {
     // The second version ends with the fee in the asset, which is nought here.
     let new = samples().swap_remove(1).1;
-    let old: Vec<u8> = (0..new.len() - 4)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&new[at..at + 2], 16).unwrap())
-        .collect();
+    let old = from_hex(&new[..new.len() - 4]);
     let Record::Filled(read) = Record::of_stored("paper.filled", 1, &old).unwrap() else {
         panic!("it is a fill")
     };
