@@ -29,7 +29,7 @@ async fn until(client: &Client, path: &str, is_so: impl Fn(&Value) -> bool) -> V
 }
 
 /// A rebalance when it has this status.
-async fn when(client: &Client, path: &str, status: &str) -> Value {
+pub(super) async fn when(client: &Client, path: &str, status: &str) -> Value {
     until(client, path, |rebalance| rebalance["status"] == status).await
 }
 
