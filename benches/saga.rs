@@ -47,19 +47,21 @@ use tokio::sync::Semaphore;
 
 use figure::{Against, Figure, memory_bytes};
 
-/// Indexes that are rebalanced in each round.
-const INDEXES: usize = 10_000;
+/// Indexes that are rebalanced in each round: a second's worth of the aim.
+const INDEXES: usize = 5_000;
 /// Rounds at full load; the best is quoted beside the median, for the machine may be shared.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
 /// Rebalances that run at once at full load: less than the commands that an engine admits.
-const RUNNING_MAX: usize = 1_000;
-/// Rebalances per second at the steady load, and how many there are in all.
+const RUNNING_MAX: usize = 500;
+/// Rebalances per second at the steady load, which each index sees once.
 const STEADY_PER_SECOND: usize = 300;
-const STEADY: usize = 6_000;
 /// Indexes that are made at once before anything is timed.
 const SETUP_AT_ONCE: usize = 500;
 /// Events that the reader takes at once.
 const PAGE: usize = 4_096;
+
+/// Threads for blocking calls, as the server has them: an idle one keeps its memory for a while.
+const BLOCKING_THREADS_MAX: usize = 8;
 
 /// Durable writes of one rebalance, and about what one of them holds.
 const WRITES: usize = 5;
@@ -147,11 +149,11 @@ async fn index(engine: &evenkeel_actors::Engine) -> IndexId {
 }
 
 async fn indexes(engine: &Engine) -> Vec<IndexId> {
-    let make = |_| {
+    let one = |_| {
         let engine = (**engine).clone();
         async move { index(&engine).await }
     };
-    let made = stream::iter(0..INDEXES).map(make);
+    let made = stream::iter(0..INDEXES).map(one);
     made.buffer_unordered(SETUP_AT_ONCE).collect().await
 }
 
@@ -278,7 +280,7 @@ fn figure(name: String, value: f64, unit: &'static str, against: Against) -> Fig
 
 fn memory(load: &str) -> Figure {
     let peak = memory_bytes("VmHWM") as f64 / f64::from(1 << 20);
-    let name = format!("memory at the peak, {load}");
+    let name = format!("memory at the peak {load}, {INDEXES} indexes");
     figure(name, peak, "MiB", Against::Aim(AIM_MIB))
 }
 
@@ -315,7 +317,7 @@ async fn steady(engine: &Engine, ids: &[IndexId], folder: &Path) -> Vec<Figure> 
     let mut bares = bare(folder);
     forget_peak();
     push(engine, 1).await;
-    let times = steady_load(engine, &ids[..STEADY]).await;
+    let times = steady_load(engine, ids).await;
     bares.extend(bare(folder));
     let bares = sorted(bares.into_iter());
     let name = |what| format!("a rebalance at {STEADY_PER_SECOND}/s, {what}");
@@ -375,6 +377,7 @@ fn main() {
     evenkeel::memory::map_large_buffers();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .unwrap();
     for figure in runtime.block_on(measure(&only)) {

@@ -5,7 +5,7 @@
 
 use evenkeel_domain::Event;
 use evenkeel_domain::access::{AccessEvent, OwnerCreatedV1, TokenIssuedV1};
-use evenkeel_domain::index::{CheckSkipped, IndexEvent};
+use evenkeel_domain::index::{CheckSkipped, IndexCreatedV1, IndexEvent, IndexUpdatedV1};
 use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
 use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStartedV1, TradeExecutedV1};
@@ -88,8 +88,8 @@ macro_rules! catalogue {
 
 catalogue! {
     now {
-        "index.created" v 1 => Index(IndexEvent::Created),
-        "index.updated" v 1 => Index(IndexEvent::Updated),
+        "index.created" v 2 => Index(IndexEvent::Created),
+        "index.updated" v 2 => Index(IndexEvent::Updated),
         "index.paused" v 1 => Index(IndexEvent::Paused),
         "index.resumed" v 1 => Index(IndexEvent::Resumed),
         "index.deleted" v 1 => Index(IndexEvent::Deleted),
@@ -135,6 +135,8 @@ catalogue! {
         "trading.mode_set" v 1 => Trading(TradingEvent::ModeSet),
     }
     old {
+        "index.created" v 1 IndexCreatedV1 => Index(IndexEvent::Created),
+        "index.updated" v 1 IndexUpdatedV1 => Index(IndexEvent::Updated),
         "index.check_skipped" v 1 CheckSkipped => Index(IndexEvent::CheckSkipped),
         "rebalance.started" v 1 RebalanceStartedV1 => Rebalance(RebalanceEvent::Started),
         "trade.executed" v 1 TradeExecutedV1 => Rebalance(RebalanceEvent::TradeExecuted),

@@ -9,8 +9,7 @@ use evenkeel_domain::market::Source;
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::{Fill, Order, Reason};
 use evenkeel_domain::values::{
-    Amount, Asset, IndexId, OwnerId, Percent, Price, Quantity, Sealed, Timestamp, TransferId,
-    WebhookId,
+    Amount, Asset, IndexId, OwnerId, Price, Quantity, Sealed, Timestamp, TransferId, WebhookId,
 };
 use evenkeel_domain::webhook::AttemptResult;
 
@@ -203,9 +202,7 @@ pub trait Venue: Send + Sync + 'static {
 /// For an index whose venue is gone: with no lot nothing can be planned, so nothing is traded.
 pub const NO_RULES: InstrumentRules = InstrumentRules {
     lot_step: Quantity::ZERO,
-    min_notional: Amount::ZERO,
-    fee: Percent::ZERO,
-    slippage: Percent::ZERO,
+    ..InstrumentRules::NONE
 };
 
 /// A message on its way to a subscriber.

@@ -232,10 +232,7 @@ pub(crate) fn amount(text: &str) -> Amount {
 
 /// Half A, half B.
 pub(crate) fn halves(method: Method) -> Definition {
-    let half = |symbol| Constituent {
-        asset: asset(symbol),
-        target: Percent::FIFTY,
-    };
+    let half = |symbol| Constituent::new(asset(symbol), Percent::FIFTY);
     Definition {
         name: Name::required("halves").unwrap(),
         description: Description::default(),
@@ -243,15 +240,9 @@ pub(crate) fn halves(method: Method) -> Definition {
         cash_percentage: Percent::ZERO,
         rebalancing: Rebalancing {
             method,
-            drift_threshold: "5".parse().unwrap(),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
+            ..Rebalancing::default()
         },
-        risk: Risk {
-            min_trade_notional: amount("1"),
-            max_trade_notional: None,
-            max_slippage: "1".parse().unwrap(),
-        },
+        risk: Risk::default(),
         account: Account::required("paper").unwrap(),
         tags: Vec::new(),
     }

@@ -16,14 +16,14 @@ use evenkeel_actors::streams;
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{
-    self, Constituent, Definition, Funds, Holding, Index, IndexCommand, IndexEvent, Method,
-    Rebalancing, Risk,
+    self, Constituent, Definition, Funds, Holding, Index, IndexCommand, IndexEvent, Rebalancing,
+    Risk,
 };
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::Reason;
 use evenkeel_domain::values::{
-    Amount, Asset, EventKey, IndexId, OwnerId, Percent, Quantity, Span, Text, Timestamp,
-    TransferId, WebhookId,
+    Amount, Asset, EventKey, IndexId, OwnerId, Percent, Quantity, Text, Timestamp, TransferId,
+    WebhookId,
 };
 use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::{
@@ -81,9 +81,7 @@ impl Venue for Nobody {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000001".parse().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..InstrumentRules::NONE
         }
     }
 }
@@ -106,25 +104,16 @@ pub fn asset(n: usize) -> Asset {
 }
 
 fn definition() -> Definition {
-    let line = |n| Constituent {
-        asset: asset(n),
-        target: "5".parse().unwrap(),
-    };
+    let line = |n| Constituent::new(asset(n), "5".parse().unwrap());
     Definition {
         name: Text::required("quiet").unwrap(),
         description: Text::default(),
         constituents: (0..ASSETS).map(line).collect(),
         cash_percentage: Percent::ZERO,
-        rebalancing: Rebalancing {
-            method: Method::Drift,
-            drift_threshold: "5".parse().unwrap(),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
-        },
+        rebalancing: Rebalancing::default(),
         risk: Risk {
             min_trade_notional: Amount::ZERO,
-            max_trade_notional: None,
-            max_slippage: "1".parse().unwrap(),
+            ..Risk::default()
         },
         account: Text::required("paper").unwrap(),
         tags: Vec::new(),

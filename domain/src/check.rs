@@ -8,7 +8,7 @@ use crate::index::{
 use crate::market::PriceSnapshot;
 use crate::plan::{self, InstrumentRules};
 use crate::rebalance::Trigger;
-use crate::values::{ArithmeticError, Asset, Percent, Span, Timestamp};
+use crate::values::{ArithmeticError, Asset, Span, Timestamp};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,11 @@ pub enum Verdict {
 /// | method | rebalances when |
 /// |---|---|
 /// | `NONE` | never (an investment that is due still happens) |
-/// | `DRIFT` | drift > threshold |
-/// | `DAILY` | ≥ `min_interval` since the last rebalance, and drift > threshold |
-/// | `HYBRID` | drift > threshold, or ≥ `max_interval` since the last rebalance and a planned trade clears the minimum |
+/// | `DRIFT` | drift > threshold, or a line is outside its own band |
+/// | `DAILY` | the same, and ≥ `min_interval` since the last rebalance |
+/// | `HYBRID` | the same at once, or ≥ `max_interval` since the last rebalance and a planned trade clears the minimum |
 ///
+/// Drift is the figure that the index's measure names. None of these begins within `cooldown`.
 /// `drift.detected` is told once per price snapshot and set of holdings; dust is no drift.
 pub fn check(
     index: &Index,
@@ -140,6 +141,8 @@ fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> V
         total_value,
         drift,
         worst: asset,
+        largest: _,
+        outside: _,
     } = *headline;
     if drift <= DUST || index.noticed_seq == Some(prices_seq) {
         // After a skipped check the reason must go, or it would not be told a second time.
@@ -149,24 +152,41 @@ fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> V
         );
     }
     let threshold = index.definition.rebalancing.drift_threshold;
-    let mut events = vec![IndexEvent::DriftDetected(DriftDetected {
+    let detected = DriftDetected {
         drift,
         asset,
         threshold,
         total_value,
         prices_seq,
         at,
-    })];
-    if drift > threshold {
-        events.push(IndexEvent::ThresholdExceeded(ThresholdExceeded {
-            drift,
-            asset,
-            threshold,
-            total_value,
-            at,
-        }));
-    }
+    };
+    let mut events = vec![IndexEvent::DriftDetected(detected)];
+    events.extend(exceeded(index, headline, at).map(IndexEvent::ThresholdExceeded));
     events
+}
+
+/// The breach that an index is in: its drift above its threshold, or else the first line outside
+/// its own band, with that line's drift and the width of its band in percentage points.
+fn exceeded(index: &Index, headline: &Headline, at: Timestamp) -> Option<ThresholdExceeded> {
+    let threshold = index.definition.rebalancing.drift_threshold;
+    let (drift, asset, threshold) = if headline.drift > threshold {
+        (headline.drift, headline.worst, threshold)
+    } else {
+        let outside = headline.outside?;
+        (outside.drift, outside.asset, outside.width)
+    };
+    Some(ThresholdExceeded {
+        drift,
+        asset,
+        threshold,
+        total_value: headline.total_value,
+        at,
+    })
+}
+
+/// Whether an index drifted too far: above its threshold, or a line outside its own band.
+pub fn is_breach(index: &Index, headline: &Headline) -> bool {
+    headline.drift > index.definition.rebalancing.drift_threshold || headline.outside.is_some()
 }
 
 /// Whether a rebalance is due. The plan is made last: most indexes are quiet.
@@ -180,7 +200,7 @@ fn due(
     let trigger = if index.investment_due {
         Some(Trigger::Deposit)
     } else {
-        by_method(index, headline.drift, now)
+        by_method(index, headline, now)
     };
     let Some(trigger) = trigger else {
         return Ok(Verdict::Quiet);
@@ -194,21 +214,24 @@ fn due(
 /// Whether even the line that is furthest off would be no trade. Saves the plan of an index that
 /// is on target while its interval has passed, in every cycle anew.
 fn is_below_minimum(index: &Index, headline: &Headline) -> Result<bool, ArithmeticError> {
-    let largest = headline.total_value.percent(headline.drift)?;
-    // Drift is rounded: a little more than it says keeps the plan the judge of equality.
-    let largest = largest.add(largest.percent(DUST)?)?;
-    Ok(largest < index.definition.risk.min_trade_notional)
+    let risk = &index.definition.risk;
+    let share = headline.total_value.percent(risk.min_trade_percent)?;
+    Ok(headline.largest < risk.min_trade_notional.max(share))
 }
 
-/// What the method alone says. An index that was never rebalanced waited long enough.
-fn by_method(index: &Index, drift: Percent, now: Timestamp) -> Option<Trigger> {
+/// What the method alone says. An index that was never rebalanced waited long enough. Nothing is
+/// due while the index cools down; a deposit, which is asked for, does not come by here.
+fn by_method(index: &Index, headline: &Headline, now: Timestamp) -> Option<Trigger> {
     let rebalancing = &index.definition.rebalancing;
-    let exceeded = drift > rebalancing.drift_threshold && drift > DUST;
+    let exceeded = is_breach(index, headline) && headline.drift > DUST;
     let waited = |interval: Span| {
         index
             .last_rebalanced_at
             .is_none_or(|last| now.since(last) >= interval)
     };
+    if !waited(rebalancing.cooldown) {
+        return None;
+    }
     match rebalancing.method {
         Method::None => None,
         Method::Drift => exceeded.then_some(Trigger::Drift),

@@ -11,10 +11,10 @@ use crate::drift::Slots;
 use crate::event::Event;
 use crate::index::{
     self, Account, Constituent, Definition, Description, Funds, Holding, Index, IndexCommand,
-    IndexEvent, IndexRefusal, Method, Name, Rebalancing, Risk,
+    IndexEvent, IndexRefusal, Name, Rebalancing, Risk,
 };
 use crate::market::{PriceProblem, PriceSnapshot};
-use crate::plan::{self, InstrumentRules, Side, TradePlan};
+use crate::plan::{self, InstrumentRules, Limits, Side, TradePlan};
 use crate::rebalance::{
     self, Conditions, Effect, Fill, Order, OrderOutcome, RebalanceEvent, RebalanceRefusal,
     RebalanceStarted, Trigger,
@@ -55,10 +55,7 @@ pub fn price(text: &str) -> Price {
 pub fn definition(targets: &[(&str, &str)]) -> Definition {
     let constituents: Vec<_> = targets
         .iter()
-        .map(|(symbol, target)| Constituent {
-            asset: asset(symbol),
-            target: percent(target),
-        })
+        .map(|(symbol, target)| Constituent::new(asset(symbol), percent(target)))
         .collect();
     let invested = constituents
         .iter()
@@ -68,17 +65,8 @@ pub fn definition(targets: &[(&str, &str)]) -> Definition {
         description: Description::default(),
         constituents,
         cash_percentage: Percent::HUNDRED.sub(invested).unwrap(),
-        rebalancing: Rebalancing {
-            method: Method::Drift,
-            drift_threshold: percent("5"),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
-        },
-        risk: Risk {
-            min_trade_notional: amount("1"),
-            max_trade_notional: None,
-            max_slippage: percent("1"),
-        },
+        rebalancing: Rebalancing::default(),
+        risk: Risk::default(),
         account: Account::required("paper").unwrap(),
         tags: Vec::new(),
     }
@@ -86,12 +74,7 @@ pub fn definition(targets: &[(&str, &str)]) -> Definition {
 
 /// A venue without costs and with the finest lots.
 pub fn free(_: Asset) -> InstrumentRules {
-    InstrumentRules {
-        lot_step: quantity("0.000000000001"),
-        min_notional: Amount::ZERO,
-        fee: Percent::ZERO,
-        slippage: Percent::ZERO,
-    }
+    InstrumentRules::NONE
 }
 
 pub fn snapshot(seq: u64, prices: &[(&str, &str)]) -> PriceSnapshot {
@@ -346,7 +329,16 @@ impl World {
     /// The fill that the rules lead one to expect: slippage against the trader, fee in cash.
     pub fn expected_fill(&self, order: &Order) -> Fill {
         let rules = (self.rules)(order.asset);
-        fill(order, rules.slippage, rules.fee)
+        let limits = Limits::new(rules, &self.state().definition.risk);
+        let price = limits.expected(order.side, order.price).unwrap();
+        let notional = order.quantity.value_at(price).unwrap();
+        Fill {
+            quantity: order.quantity,
+            price,
+            notional,
+            fee: notional.percent(rules.fee).unwrap(),
+            base_fee: Quantity::ZERO,
+        }
     }
 
     /// Fills every order as expected until the rebalance has ended.

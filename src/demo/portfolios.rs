@@ -168,10 +168,7 @@ impl Portfolio {
     pub(super) fn definition(&self, minimum: Amount) -> Result<Definition, DefinitionError> {
         let percent = |text: &str| text.parse::<Percent>().unwrap_or_default();
         let lines = self.lines.iter().filter_map(|(asset, share)| {
-            Some(Constituent {
-                asset: asset.parse().ok()?,
-                target: percent(share),
-            })
+            Some(Constituent::new(asset.parse().ok()?, percent(share)))
         });
         let text = |text: &str| Tag::required(text).into_iter().collect();
         let definition = Definition {
@@ -182,13 +179,12 @@ impl Portfolio {
             rebalancing: Rebalancing {
                 method: self.method,
                 drift_threshold: percent(self.threshold),
-                min_interval: Span::from_hours(24),
                 max_interval: Span::from_hours(24 * 7),
+                ..Rebalancing::default()
             },
             risk: Risk {
                 min_trade_notional: minimum,
-                max_trade_notional: None,
-                max_slippage: percent("1"),
+                ..Risk::default()
             },
             account: Account::required(PAPER).unwrap_or_default(),
             tags: text("demo"),

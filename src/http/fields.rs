@@ -111,6 +111,15 @@ impl Fields {
         }
     }
 
+    /// An object inside that may be missing or null: then there is none.
+    pub fn present(&mut self, name: &str) -> Option<Self> {
+        if self.map.get(name).is_none_or(Value::is_null) {
+            self.map.remove(name);
+            return None;
+        }
+        Some(self.object(name))
+    }
+
     /// A list of objects; none when missing or null.
     pub fn objects(&mut self, name: &str) -> Option<Vec<Self>> {
         let items = self.optional(name, list)?;

@@ -116,7 +116,9 @@ impl From<DefinitionError> for Problem {
             DefinitionError::DuplicateAsset(_) => (Code::DuplicateAsset, "constituents"),
             DefinitionError::NoConstituents
             | DefinitionError::TooManyConstituents(_)
-            | DefinitionError::TargetNotPositive(_) => (Code::ValidationFailed, "constituents"),
+            | DefinitionError::TargetNotPositive(_)
+            | DefinitionError::Band { .. }
+            | DefinitionError::AllLocked => (Code::ValidationFailed, "constituents"),
             DefinitionError::CashTarget(_) => (Code::ValidationFailed, "cashPercentage"),
             DefinitionError::Threshold(_) => (Code::ValidationFailed, "rebalancing.driftThreshold"),
             DefinitionError::Interval(field) | DefinitionError::Limit { field, .. } => {
@@ -135,8 +137,11 @@ impl From<DefinitionError> for Problem {
 /// Where a field of a definition stands in the body.
 fn nested(field: &str) -> String {
     match field {
-        "minInterval" | "maxInterval" | "driftThreshold" => format!("rebalancing.{field}"),
-        "minTradeNotional" | "maxTradeNotional" | "maxSlippage" => format!("risk.{field}"),
+        "minInterval" | "maxInterval" | "driftThreshold" | "approval" | "destination" => {
+            format!("rebalancing.{field}")
+        }
+        "minTradeNotional" | "maxTradeNotional" | "maxSlippage" | "minTradePercent"
+        | "maxTurnover" | "cashBuffer" => format!("risk.{field}"),
         other => other.to_owned(),
     }
 }

@@ -91,31 +91,21 @@ async fn funded(engine: &Engine, count: usize) -> Vec<IndexId> {
 
 /// The definition that the HTTP tests send, as a library user writes it.
 fn definition() -> Definition {
-    use evenkeel::domain::index::{
-        Account, Constituent, Description, Method, Name, Rebalancing, Risk,
-    };
-    use evenkeel::domain::values::{Percent, Span};
+    use evenkeel::domain::index::{Account, Constituent, Description, Name, Rebalancing, Risk};
+    use evenkeel::domain::values::Percent;
     let lines = halves("DRIFT")["constituents"].as_array().unwrap().clone();
-    let constituents = lines.iter().map(|line| Constituent {
-        asset: line["asset"].as_str().unwrap().parse().unwrap(),
-        target: line["percentage"].as_str().unwrap().parse().unwrap(),
+    let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let constituents = lines.iter().map(|line| {
+        let target = text(line, "percentage").parse().unwrap();
+        Constituent::new(text(line, "asset").parse().unwrap(), target)
     });
     Definition {
         name: Name::required("halves").unwrap(),
         description: Description::default(),
         constituents: constituents.collect(),
         cash_percentage: Percent::ZERO,
-        rebalancing: Rebalancing {
-            method: Method::Drift,
-            drift_threshold: "5".parse().unwrap(),
-            min_interval: Span::from_hours(24),
-            max_interval: Span::from_hours(24),
-        },
-        risk: Risk {
-            min_trade_notional: "1".parse().unwrap(),
-            max_trade_notional: None,
-            max_slippage: "1".parse().unwrap(),
-        },
+        rebalancing: Rebalancing::default(),
+        risk: Risk::default(),
         account: Account::required("paper").unwrap(),
         tags: Vec::new(),
     }

@@ -200,9 +200,8 @@ fn funded(golden: &Value, threshold: Percent) -> Index {
 fn rules(fee: Percent) -> impl Fn(Asset) -> InstrumentRules {
     move |_| InstrumentRules {
         lot_step: Quantity::FINEST,
-        min_notional: Amount::ZERO,
         fee,
-        slippage: Percent::ZERO,
+        ..InstrumentRules::NONE
     }
 }
 

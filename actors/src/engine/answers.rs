@@ -123,10 +123,12 @@ pub struct HistoryPage<T> {
 /// What became of a request to rebalance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RebalanceAnswer {
-    /// It runs.
+    /// It runs, or waits for approval.
     Started {
         /// The rebalance.
         rebalance_id: RebalanceId,
+        /// Until when it waits for approval; none when it runs.
+        approval_until: Option<Timestamp>,
         /// Drift before, percentage points.
         drift: Percent,
         /// Its plan.

@@ -8,7 +8,7 @@ use evenkeel_domain::market::PriceSnapshot;
 use evenkeel_domain::plan::{self, TradePlan};
 use evenkeel_domain::rebalance::{self, RebalanceRefusal, RebalanceStarted, Trigger};
 use evenkeel_domain::trading::TradingMode;
-use evenkeel_domain::values::RebalanceId;
+use evenkeel_domain::values::{RebalanceId, Timestamp};
 use evenkeel_events::AppendError;
 use ractor::ActorRef;
 
@@ -53,6 +53,7 @@ impl Live {
         let plan = self.plan(index, prices).ok()?;
         let conditions = self.conditions(index, &rules);
         let rebalance_id = RebalanceId::from_u128(self.shell.ids.next());
+        let approval = index.definition.rebalancing.approval;
         let started = RebalanceStarted {
             rebalance_id,
             trigger,
@@ -60,7 +61,7 @@ impl Live {
             total_value: headline.total_value,
             plan,
             prices: rebalance::prices_of(index, prices),
-            approval_until: None,
+            approval_until: approval.map(|wait| conditions.now.plus(wait)),
             at: conditions.now,
         };
         match rebalance::start(index, started, &conditions) {
@@ -96,7 +97,9 @@ impl Live {
             }
         };
         let (headline, threshold, plan) = planned;
-        let needed = !plan.orders.is_empty() && (force || headline.drift > threshold);
+        let is_breach = |index| check::is_breach(index, &headline);
+        let exceeded = self.index.as_ref().is_some_and(is_breach);
+        let needed = !plan.orders.is_empty() && (force || exceeded);
         let drift = headline.drift;
         if dry_run {
             answer(reply, Ok(RebalanceAnswer::Planned { drift, plan }));
@@ -108,6 +111,7 @@ impl Live {
                 .await?;
             let started = begun.map(|rebalance_id| RebalanceAnswer::Started {
                 rebalance_id,
+                approval_until: self.approval_until(),
                 drift,
                 plan,
             });
@@ -126,6 +130,11 @@ impl Live {
             );
         }
         Ok(())
+    }
+
+    /// Until when the rebalance that has just begun waits for approval.
+    fn approval_until(&self) -> Option<Timestamp> {
+        self.index.as_ref()?.rebalance.as_ref()?.approval_until
     }
 
     /// What would be traded now: the one planner of dry runs and real ones.

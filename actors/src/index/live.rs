@@ -28,7 +28,7 @@ use crate::shell::Shell;
 use crate::streams;
 
 /// Layout of [`Index`] in snapshots; raise it with every change of that struct.
-pub(crate) const SNAPSHOT_SCHEMA: u16 = 2;
+pub(crate) const SNAPSHOT_SCHEMA: u16 = 3;
 
 /// What a check found that needs more than a look.
 pub(crate) struct Found {
@@ -447,7 +447,9 @@ fn note(finding: &Finding, index: &Index) -> CheckNote {
     CheckNote {
         watched: finding.verdict != Verdict::NotWatched,
         drifted: drift.is_some_and(|drift| drift > evenkeel_domain::drift::DUST),
-        exceeded: drift.is_some_and(|drift| drift > index.definition.rebalancing.drift_threshold),
+        exceeded: finding
+            .headline
+            .is_some_and(|headline| check::is_breach(index, &headline)),
         skipped: matches!(finding.verdict, Verdict::Skipped(_)),
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use evenkeel_domain::index::Funds;
 use evenkeel_domain::plan::{InstrumentRules, Side};
 use evenkeel_domain::rebalance::{Fill, Reason};
-use evenkeel_domain::values::{Amount, Asset, Percent, Quantity, TransferId};
+use evenkeel_domain::values::{Amount, Asset, Quantity, TransferId};
 use tokio::sync::watch;
 
 use crate::ports::{
@@ -201,9 +201,7 @@ impl Venue for TestVenue {
     fn rules(&self, _: Asset) -> InstrumentRules {
         InstrumentRules {
             lot_step: "0.000000000001".parse::<Quantity>().unwrap(),
-            min_notional: Amount::ZERO,
-            fee: Percent::ZERO,
-            slippage: Percent::ZERO,
+            ..InstrumentRules::NONE
         }
     }
 }

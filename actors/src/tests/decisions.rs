@@ -52,10 +52,7 @@ async fn halfway(world: &World, engine: &Engine, caller: &Caller) -> IndexId {
     *world.venue.pace.lock().unwrap() = Duration::from_millis(10);
     let mut definition = halves(Method::Drift);
     definition.constituents = (0..20)
-        .map(|n| Constituent {
-            asset: asset(&format!("A{n}")),
-            target: "5".parse::<Percent>().unwrap(),
-        })
+        .map(|n| Constituent::new(asset(&format!("A{n}")), "5".parse::<Percent>().unwrap()))
         .collect();
     let prices = definition.constituents.iter();
     let prices = prices.map(|line| (line.asset, "10".parse().unwrap()));

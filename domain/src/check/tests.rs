@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::index::{Definition, Funds, IndexCommand};
+use crate::index::{Band, Definition, DriftMeasure, Funds, IndexCommand};
 use crate::market::PriceProblem;
 use crate::rebalance::OrderOutcome;
 use crate::testing::*;
@@ -235,5 +235,80 @@ fn a_trade_of_exactly_the_minimum_is_one() {
             .holding("BBB", "149")
             .prices(1, &[("AAA", "1"), ("BBB", "1")]);
         assert_eq!(world.check().verdict, verdict, "{min}");
+    }
+}
+
+#[test]
+fn the_measure_says_which_figure_is_held_against_the_threshold() {
+    // 52, 38 and 10 for targets of 50, 44 and 6: 2, 6 and 4 points, or 4, 13.6 and 66.7 %; 6 of
+    // 100 must change hands.
+    let table = [
+        (DriftMeasure::Absolute, "6", Verdict::Quiet),
+        (DriftMeasure::Absolute, "5.9", DRIFT),
+        (DriftMeasure::Relative, "66.7", Verdict::Quiet),
+        (DriftMeasure::Relative, "66.6", DRIFT),
+        (DriftMeasure::Turnover, "6", Verdict::Quiet),
+        (DriftMeasure::Turnover, "5.9", DRIFT),
+    ];
+    for (measure, threshold, verdict) in table {
+        let mut definition = definition(&[("AAA", "50"), ("BBB", "44"), ("CCC", "6")]);
+        definition.rebalancing.measure = measure;
+        definition.rebalancing.drift_threshold = percent(threshold);
+        let mut world = given(definition)
+            .holding("AAA", "52")
+            .holding("BBB", "38")
+            .holding("CCC", "10")
+            .prices(1, &[("AAA", "10"), ("BBB", "10"), ("CCC", "10")]);
+        let finding = world.check();
+        assert_eq!(finding.verdict, verdict, "{measure:?} {threshold}");
+        let told = types(&finding).contains(&"exceeded");
+        assert_eq!(told, verdict == DRIFT, "{measure:?} {threshold}");
+    }
+}
+
+#[test]
+fn a_line_outside_its_own_band_is_a_breach_and_told_with_its_numbers() {
+    for (width, verdict) in [("0.5", Verdict::Quiet), ("0.49", DRIFT)] {
+        let mut definition = halves(Method::Drift);
+        definition.constituents[1].band = Some(Band::Absolute {
+            width: percent(width),
+        });
+        let mut world = given(definition)
+            .holding("AAA", "101")
+            .holding("BBB", "99")
+            .prices(1, &[("AAA", "100"), ("BBB", "100")]);
+        let finding = world.check();
+        assert_eq!(finding.verdict, verdict, "{width}");
+        let told = finding.events.iter().find_map(|event| match event {
+            IndexEvent::ThresholdExceeded(e) => Some((e.asset, e.drift, e.threshold)),
+            _ => None,
+        });
+        let expected = (asset("BBB"), percent("0.5"), percent("0.49"));
+        assert_eq!(told, (verdict == DRIFT).then_some(expected));
+    }
+}
+
+#[test]
+fn nothing_begins_by_itself_while_an_index_cools_down() {
+    let hour = Span::from_hours(1).as_millis();
+    for (method, prices, after) in [
+        (Method::Drift, ABOVE, DRIFT),
+        (Method::Daily, ABOVE, DRIFT),
+        (Method::Hybrid, SLIGHT, INTERVAL),
+    ] {
+        let mut definition = halves(method);
+        definition.rebalancing.cooldown = Span::from_hours(48);
+        for (ms, verdict) in [(48 * hour - 1, Verdict::Quiet), (48 * hour, after.clone())] {
+            let mut world = given(definition.clone())
+                .cash("10000")
+                .prices(1, &[("AAA", "100"), ("BBB", "100")]);
+            world.rebalance();
+            let now = T0.plus(Span::from_millis(ms));
+            let mut world = world.prices(2, &prices).at(now);
+            assert_eq!(world.check().verdict, verdict, "{method:?} {ms}");
+            // A deposit is asked for by somebody.
+            let mut world = world.at(T0).cash("1000");
+            assert_eq!(world.check().verdict, Verdict::Rebalance(Trigger::Deposit));
+        }
     }
 }

@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::index::IndexCommand;
+use crate::index::{Band, DriftMeasure, IndexCommand};
 use crate::testing::*;
 
 /// 40/40/20 cash, with 60 AAA at 100, 20 BBB at 100 and 2,000 cash.
@@ -153,4 +153,102 @@ fn fitting_slots_are_kept() {
     assert!(!slots.fit(world.state(), &world.prices));
     headline(world.state(), &world.prices, &mut slots).unwrap();
     assert!(slots.fit(world.state(), &world.prices));
+}
+
+#[test]
+fn locked_lines_and_the_buffer_are_left_out_of_what_is_shared() {
+    let mut definition = definition(&[("AAA", "50"), ("BBB", "30"), ("CCC", "20")]);
+    definition.constituents[0].locked = true;
+    definition.constituents[2].band = Some(Band::FiveTwentyFive);
+    definition.risk.cash_buffer = amount("100");
+    // 1,100 with cash: 100 kept back, 600 locked, 400 for targets of 30 and 20.
+    let world = given(definition)
+        .cash("100")
+        .holding("AAA", "60")
+        .holding("BBB", "28")
+        .holding("CCC", "12")
+        .prices(1, &[("AAA", "10"), ("BBB", "10"), ("CCC", "10")]);
+    let report = report(world.state(), &world.prices).unwrap();
+    let figures: Vec<_> = report
+        .assets
+        .iter()
+        .map(|line| {
+            (
+                line.target,
+                line.current,
+                line.drift,
+                line.locked,
+                line.outside,
+            )
+        })
+        .collect();
+    let expected = [
+        // For the reader, against the value without the buffer.
+        (percent("50"), percent("60"), percent("10"), true, false),
+        (percent("60"), percent("70"), percent("10"), false, true),
+        (percent("40"), percent("30"), percent("-10"), false, true),
+    ];
+    assert_eq!(figures, expected);
+    assert_eq!(
+        (report.drift, report.worst, report.total_value),
+        (percent("10"), asset("BBB"), amount("1100"))
+    );
+    assert_eq!((report.turnover, report.exceeded), (percent("10"), true));
+    let headline = headline(world.state(), &world.prices, &mut Slots::default()).unwrap();
+    assert_eq!(
+        (headline.drift, headline.worst),
+        (report.drift, report.worst)
+    );
+    assert_eq!(headline.largest, amount("40"));
+    let outside = Outside {
+        asset: asset("CCC"),
+        drift: percent("10"),
+        width: percent("5"),
+    };
+    assert_eq!(headline.outside, Some(outside));
+}
+
+#[test]
+fn the_headline_and_the_report_agree_by_every_measure() {
+    for measure in [
+        DriftMeasure::Absolute,
+        DriftMeasure::Relative,
+        DriftMeasure::Turnover,
+    ] {
+        let mut definition = definition(&[("AAA", "50"), ("BBB", "44"), ("CCC", "3")]);
+        definition.rebalancing.measure = measure;
+        let world = given(definition)
+            .cash("11")
+            .holding("AAA", "52")
+            .holding("BBB", "38")
+            .holding("CCC", "10")
+            .holding("OLD", "1")
+            .prices(
+                1,
+                &[("AAA", "9"), ("BBB", "11"), ("CCC", "7"), ("OLD", "3")],
+            );
+        let report = report(world.state(), &world.prices).unwrap();
+        let headline = headline(world.state(), &world.prices, &mut Slots::default()).unwrap();
+        assert_eq!(
+            (headline.drift, headline.worst),
+            (report.drift, report.worst)
+        );
+        let figure = match measure {
+            DriftMeasure::Absolute => report.absolute,
+            DriftMeasure::Relative => report.relative,
+            DriftMeasure::Turnover => report.turnover,
+        };
+        assert_eq!(report.drift, figure, "{measure:?}");
+    }
+}
+
+#[test]
+fn an_index_with_nothing_beyond_its_buffer_has_nothing_to_share_out() {
+    let mut definition = definition(&[("AAA", "100")]);
+    definition.risk.cash_buffer = amount("1000");
+    let world = given(definition).cash("1000").prices(1, &[("AAA", "10")]);
+    let found = report(world.state(), &world.prices);
+    assert_eq!(found.unwrap_err(), DriftError::NoValue);
+    let found = headline(world.state(), &world.prices, &mut Slots::default());
+    assert_eq!(found.unwrap_err(), DriftError::NoValue);
 }

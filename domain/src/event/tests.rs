@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::access::{OwnerCreated, OwnerErased, Scope, TokenIssued, TokenRevoked};
 use crate::index::{
-    CheckRecovered, CheckSkipped, Deposited, Funds, Index, IndexCommand, IndexReconciled,
-    ReconciledHolding, SkipReason, Tag, TransferSettled,
+    Band, CheckRecovered, CheckSkipped, Deposited, Destination, DriftMeasure, Funds, Index,
+    IndexCommand, IndexReconciled, IndexUpdated, ReconciledHolding, Scope as Traded, SkipReason,
+    Tag, TransferSettled,
 };
 use crate::job::{CycleSummary, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
@@ -126,6 +127,13 @@ fn a_life() -> World {
     let mut definition = definition(&[("AAA", "50"), ("BRK-B", "40")]);
     definition.tags = vec![Tag::required("größe").unwrap()];
     definition.risk.max_trade_notional = Some(amount("100000"));
+    definition.risk.max_turnover = Some(percent("100"));
+    definition.constituents[0].band = Some(Band::Absolute {
+        width: percent("2.5"),
+    });
+    definition.constituents[1].band = Some(Band::FiveTwentyFive);
+    definition.rebalancing.cooldown = Span::from_secs(1);
+    definition.rebalancing.approval = Some(Span::from_hours(1));
     let mut world = given(definition.clone())
         .cash("1000")
         .holding("OLD", "2.5")
@@ -405,6 +413,47 @@ fn every_rare_event_is_read_back() {
         reason: Reason::default(),
         at: T0,
     });
+}
+
+/// Definitions that have every value of every choice.
+fn definitions() -> Vec<IndexUpdated> {
+    let band = |width: &str| Band::Relative {
+        width: percent(width),
+    };
+    let choices = [
+        (DriftMeasure::Absolute, Traded::Index, Destination::Target),
+        (
+            DriftMeasure::Relative,
+            Traded::Breaching,
+            Destination::BandEdge,
+        ),
+        (
+            DriftMeasure::Turnover,
+            Traded::Breaching,
+            Destination::Fraction {
+                percent: percent("62.5"),
+            },
+        ),
+    ];
+    let with = |(measure, scope, destination)| {
+        let mut definition = definition(&[("AAA", "50"), ("BRK-B", "40")]);
+        definition.constituents[0].band = Some(band("25"));
+        definition.constituents[1].locked = true;
+        definition.rebalancing.measure = measure;
+        definition.rebalancing.scope = scope;
+        definition.rebalancing.destination = destination;
+        definition.risk.min_trade_percent = percent("0.05");
+        definition.risk.cash_buffer = amount("1000");
+        IndexUpdated { definition, at: T0 }
+    };
+    choices.map(with).to_vec()
+}
+
+#[test]
+fn every_choice_of_a_definition_is_read_back() {
+    for definition in definitions() {
+        in_both(&definition);
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub enum IndexEvent {
     Reconciled(IndexReconciled),
 }
 
-/// `index.created` v1.
+/// `index.created` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexCreated {
@@ -84,7 +84,7 @@ pub struct IndexCreated {
     pub at: Timestamp,
 }
 
-/// `index.updated` v1.
+/// `index.updated` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexUpdated {

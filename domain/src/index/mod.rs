@@ -8,6 +8,7 @@ mod apply;
 mod decide;
 mod definition;
 mod event;
+mod old;
 #[cfg(test)]
 mod properties;
 mod reconcile;
@@ -23,14 +24,16 @@ use crate::values::{Amount, Asset, IndexId, OwnerId, Quantity, Timestamp, Transf
 pub use apply::{apply, apply_rebalance};
 pub use decide::{IndexCommand, IndexRefusal, TRANSFERS_MAX, decide};
 pub use definition::{
-    Account, CONSTITUENTS_MAX, Constituent, Definition, DefinitionError, Description, Method, Name,
-    Rebalancing, Risk, TAGS_MAX, Tag, WEIGHT_TOLERANCE,
+    Account, Band, CONSTITUENTS_MAX, Constituent, Definition, DefinitionError, Description,
+    Destination, DriftMeasure, Method, Name, Rebalancing, Risk, Scope, TAGS_MAX, Tag,
+    WEIGHT_TOLERANCE,
 };
 pub use event::{
     CheckRecovered, CheckSkipped, Deposited, DriftDetected, Funds, IndexCreated, IndexDeleted,
     IndexEvent, IndexPaused, IndexReconciled, IndexResumed, IndexUpdated, ReconciledHolding,
     SkipReason, ThresholdExceeded, TradingModeSet, TransferSettled, Withdrawn,
 };
+pub use old::{ConstituentV1, DefinitionV1, IndexCreatedV1, IndexUpdatedV1, RebalancingV1, RiskV1};
 pub use reconcile::{RECONCILED_MAX, reconcile};
 
 /// Where an index is in its life.

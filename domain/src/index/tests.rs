@@ -59,10 +59,7 @@ fn targets(weights: &[&str], cash: &str) -> Result<Vec<String>, DefinitionError>
     let mut definition = definition(&HALVES);
     definition.constituents = (0..)
         .zip(weights)
-        .map(|(n, weight)| Constituent {
-            asset: asset(&format!("A{n}")),
-            target: percent(weight),
-        })
+        .map(|(n, weight)| Constituent::new(asset(&format!("A{n}")), percent(weight)))
         .collect();
     definition.cash_percentage = percent(cash);
     let valid = definition.validated()?;
@@ -123,7 +120,6 @@ fn weights_beyond_the_tolerance_are_refused_with_their_sum() {
 
 #[test]
 fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
-    type Change = fn(&mut Definition);
     let table: [(Change, &str); 15] = [
         (|d| d.constituents.clear(), "at least one constituent"),
         (
@@ -176,6 +172,65 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
         ),
         (|d| d.tags = vec![Text::default(); 21], "at most 20 tags"),
         (|d| d.tags = vec![Text::default()], "tags must"),
+    ];
+    for (change, expected) in table {
+        let mut definition = definition(&HALVES);
+        change(&mut definition);
+        let refused = definition.validated().unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+/// A definition is changed so.
+type Change = fn(&mut Definition);
+
+#[test]
+fn bands_locks_and_limits_name_the_field_and_the_rule_that_they_break() {
+    let table: [(Change, &str); 8] = [
+        (
+            |d| {
+                d.constituents[1].band = Some(Band::Absolute {
+                    width: Percent::ZERO,
+                });
+            },
+            "band of BBB must have a width above 0",
+        ),
+        (
+            |d| {
+                d.constituents[0].band = Some(Band::Relative {
+                    width: percent("100.1"),
+                });
+            },
+            "band of AAA must have a width above 0 and at most 100, got 100.1",
+        ),
+        (
+            |d| d.constituents.iter_mut().for_each(|c| c.locked = true),
+            "at least one constituent must not be locked",
+        ),
+        (
+            |d| d.rebalancing.approval = Some(Span::ZERO),
+            "approval must be longer",
+        ),
+        (
+            |d| {
+                d.rebalancing.destination = Destination::Fraction {
+                    percent: percent("-1"),
+                };
+            },
+            "destination must have a percent from 0",
+        ),
+        (
+            |d| d.risk.min_trade_percent = percent("100.5"),
+            "minTradePercent must be from 0",
+        ),
+        (
+            |d| d.risk.max_turnover = Some(Percent::ZERO),
+            "maxTurnover must be above 0",
+        ),
+        (
+            |d| d.risk.cash_buffer = amount("-0.01"),
+            "cashBuffer must be 0 or more",
+        ),
     ];
     for (change, expected) in table {
         let mut definition = definition(&HALVES);

@@ -9,8 +9,8 @@ use crate::values::{Amount, ArithmeticError, Quantity};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) order: PlannedOrder,
-    /// The part that comes before the rest of any other buy: all of it in a plan, and what the
-    /// plan promised when the plan is carried out.
+    /// The part that comes before the rest of any other buy: what brings it to its destination
+    /// in a plan, and what the plan promised when the plan is carried out.
     pub(crate) first: Quantity,
     pub(crate) limits: Limits,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Funded {
     /// In the order of what was wanted; none where nothing tradable is left.
     pub(crate) orders: Vec<Option<PlannedOrder>>,
-    /// What all buys cost beyond the cash.
+    /// What the first parts of all buys cost beyond the cash.
     pub(crate) shortfall: Amount,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn fund(wanted: &[Wanted], cash: Amount) -> Result<Funded, Arithmetic
             }
         }
     }
-    let cost = total_cost(wanted.iter().map(|buy| (buy, buy.order.quantity)))?;
+    let cost = total_cost(wanted.iter().map(|buy| (buy, buy.first)))?;
     Ok(Funded {
         orders,
         shortfall: cost.sub(cash)?.max(Amount::ZERO),

@@ -1,24 +1,41 @@
 //! The trade plan: which trades lead from what is held to what should be held.
+//!
+//! ```text
+//! lines ─► want: how far, by scope, band, destination ─► order: lots, minima, parts ─► turnover
+//!                 ▲                                                                        │
+//!                 └── the same from where these trades lead, costs taken off ◄─────────────┘
+//!                     until nothing is left to trade
+//! ```
+//!
+//! A plan is made in rounds because costs make the whole smaller, and with it every target: a
+//! plan that ignored that would leave work for the next one. As the last round finds nothing, a
+//! plan right after this one is carried out as expected is empty.
 
 mod cost;
+mod draft;
 mod funding;
 mod limits;
+mod purse;
+mod rounds;
+mod want;
+
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
-
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::drift::{self, DriftError, Line, Valuation};
+use crate::drift::{self, DriftError};
 use crate::index::Index;
 use crate::market::PriceSnapshot;
-use crate::values::{Amount, ArithmeticError, Asset, Percent, Price, Quantity};
+use crate::values::{Amount, Asset, Percent, Price, Quantity};
 
 pub use cost::{OrderCost, PlanCost, cost};
 pub(crate) use funding::{Wanted, fund};
-use limits::Sized;
-pub(crate) use limits::{Limits, sell_limit};
+pub(crate) use limits::Limits;
+pub(crate) use purse::{basis, purse};
 
 /// Buy or sell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +51,33 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstrumentRules {
-    /// Quantities are multiples of this.
+    /// Quantities are multiples of this; zero for the finest that is kept.
     pub lot_step: Quantity,
+    /// Limit prices are multiples of this; zero for any price.
+    pub tick_size: Price,
+    /// Smaller quantities are refused.
+    pub min_quantity: Quantity,
     /// Orders below this value are refused.
     pub min_notional: Amount,
+    /// Orders above this value are refused.
+    pub max_notional: Option<Amount>,
     /// Fee in per cent of the notional, taken in cash.
     pub fee: Percent,
     /// Expected distance of a fill from the snapshot price, per cent, against the trader.
     pub slippage: Percent,
+}
+
+impl InstrumentRules {
+    /// A venue that demands nothing and charges nothing.
+    pub const NONE: Self = Self {
+        lot_step: Quantity::ZERO,
+        tick_size: Price::ZERO,
+        min_quantity: Quantity::ZERO,
+        min_notional: Amount::ZERO,
+        max_notional: None,
+        fee: Percent::ZERO,
+        slippage: Percent::ZERO,
+    };
 }
 
 /// Why a line is not traded, or not in full.
@@ -54,7 +90,8 @@ pub enum LineReason {
     BelowMinNotional,
     /// Less than one lot.
     BelowLotStep,
-    /// Trimmed to the largest trade; the rest follows in a later rebalance.
+    /// Trimmed to as many orders of the largest size as a plan may have; the rest follows in a
+    /// later rebalance.
     TrimmedToMaxNotional,
     /// Trimmed to the cash that is there.
     TrimmedToCash,
@@ -62,6 +99,16 @@ pub enum LineReason {
     Arithmetic,
     /// The kill switch lets nothing be bought.
     TradingReduced,
+    /// The owner excludes it from trading.
+    Locked,
+    /// Off target, but where scope and destination leave it.
+    WithinBand,
+    /// Trimmed to the turnover of one rebalance, or left out for it; the rest follows later.
+    TrimmedToTurnover,
+    /// Below the index's minimum in per cent of its value.
+    BelowMinPercent,
+    /// Below the venue's smallest quantity.
+    BelowMinQuantity,
 }
 
 /// One trade of a plan.
@@ -123,122 +170,68 @@ impl TradePlan {
             None => self.skipped.push(SkippedLine { asset, reason }),
         }
     }
-
-    /// Adds the buys that the cash suffices for. A shortage up to `rounding` is not worth a word.
-    fn buy(
-        &mut self,
-        buys: &[Wanted],
-        cash: Amount,
-        rounding: Amount,
-    ) -> Result<(), ArithmeticError> {
-        let funded = fund(buys, cash)?;
-        let short = funded.shortfall > rounding;
-        let mut orders = Vec::with_capacity(buys.len());
-        for (buy, order) in buys.iter().zip(funded.orders) {
-            let whole = order.is_some_and(|order| order.quantity >= buy.order.quantity);
-            if order.is_none() || (short && !whole) {
-                self.note(buy.order.asset, LineReason::TrimmedToCash);
-            }
-            orders.extend(order);
-        }
-        sort_largest_first(&mut orders, |order| order);
-        self.orders.append(&mut orders);
-        Ok(())
-    }
 }
 
 /// Plans the way from the holdings of an index to its targets at the given prices.
 ///
-/// Targets are shares of the total value with cash before trading. Buys are sized from the
-/// cash that is there after the sells, fees and expected slippage taken off; when it does not
-/// suffice all buys shrink by the same factor. `rules` gives each asset's venue rules.
+/// Targets are shares of the value with cash, without the cash buffer and locked lines, that is
+/// left when the plan has been carried out: fees and expected slippage are taken off. Buys are
+/// sized from the cash that is there after the sells. `rules` gives each asset's venue rules.
+///
+/// The same input gives the same plan, byte for byte. When it is carried out as expected, a plan
+/// from there is empty, unless a line was [`LineReason::TrimmedToTurnover`] or
+/// [`LineReason::TrimmedToMaxNotional`].
 pub fn plan(
     index: &Index,
     prices: &PriceSnapshot,
     rules: &dyn Fn(Asset) -> InstrumentRules,
 ) -> Result<TradePlan, DriftError> {
-    let Valuation { total, lines } = drift::value(index, prices)?;
+    let valuation = drift::value(index, prices)?;
+    let start = draft::State::new(index, &valuation, rules)?;
+    let settled = rounds::settle(index, &start, valuation.total)?;
     let mut plan = TradePlan::default();
-    let mut buys = Vec::new();
-    let mut cash = index.cash;
-    // What rounding to lots may leave or lack.
-    let mut rounding = Amount::ZERO;
-    for line in &lines {
-        let limits = Limits::new(rules(line.asset), &index.definition.risk);
-        let sized = match size(line, total, &limits) {
-            Ok(Some(sized)) => sized,
-            Ok(None) => continue,
-            Err(reason) => {
-                plan.note(line.asset, reason);
-                continue;
-            }
-        };
-        if sized.trimmed {
-            plan.note(line.asset, LineReason::TrimmedToMaxNotional);
-        }
-        rounding = rounding.add(limits.lot_value(line.price)?)?;
-        match sized.order.side {
-            Side::Sell => {
-                cash = cash.add(limits.proceeds(sized.order.notional)?)?;
-                plan.orders.push(sized.order);
-            }
-            Side::Buy => buys.push(Wanted {
-                order: sized.order,
-                first: sized.order.quantity,
-                limits,
-            }),
+    for (place, net) in start.places.iter().zip(&settled.net) {
+        let (side, quantity) = rounds::side_of(*net);
+        if !quantity.is_zero() {
+            let orders = place
+                .limits
+                .split(place.line.asset, side, quantity, place.line.price)?;
+            plan.orders.extend(orders);
         }
     }
-    sort_largest_first(&mut plan.orders, |order| order);
-    sort_largest_first(&mut buys, |buy| &buy.order);
-    plan.buy(&buys, spendable(index, cash, total)?, rounding)?;
+    sort_orders(&mut plan.orders);
+    for ((place, net), reason) in start.places.iter().zip(&settled.net).zip(settled.reasons) {
+        if let Some(reason) = reason.filter(|reason| is_told(*reason, *net)) {
+            plan.note(place.line.asset, reason);
+        }
+    }
     Ok(plan)
 }
 
-/// The order that brings a line to its target, if it is off.
-fn size(line: &Line, total: Amount, limits: &Limits) -> Result<Option<Sized>, LineReason> {
-    let Some((side, quantity)) = aim(line, total)? else {
-        return Ok(None);
-    };
-    limits
-        .order(line.asset, side, quantity, line.price)
-        .map(Some)
+/// A line that is traded may be off by what rounding leaves, which is nothing to tell.
+fn is_told(reason: LineReason, net: Decimal) -> bool {
+    match reason {
+        LineReason::OnTarget => false,
+        LineReason::TrimmedToMaxNotional
+        | LineReason::TrimmedToCash
+        | LineReason::TrimmedToTurnover
+        | LineReason::Arithmetic => true,
+        LineReason::BelowMinNotional
+        | LineReason::BelowLotStep
+        | LineReason::TradingReduced
+        | LineReason::Locked
+        | LineReason::WithinBand
+        | LineReason::BelowMinPercent
+        | LineReason::BelowMinQuantity => net.is_zero(),
+    }
 }
 
-/// Which way a line must go to its target value, and by what quantity before rounding.
-fn aim(line: &Line, total: Amount) -> Result<Option<(Side, Quantity)>, LineReason> {
-    let want = || -> Result<_, ArithmeticError> {
-        let target = total.percent(line.target)?;
-        Ok(match line.value.cmp(&target) {
-            Ordering::Equal => None,
-            Ordering::Less => {
-                let missing = target.sub(line.value)?.quantity_at(line.price)?;
-                Some((Side::Buy, missing))
-            }
-            Ordering::Greater if line.target.is_zero() => Some((Side::Sell, line.quantity)),
-            Ordering::Greater => {
-                let surplus = line.value.sub(target)?.quantity_at(line.price)?;
-                Some((Side::Sell, surplus.min(line.quantity)))
-            }
-        })
-    };
-    want().map_err(|ArithmeticError| LineReason::Arithmetic)
-}
-
-/// Cash beyond the cash target, never below 0.
-pub(crate) fn spendable(
-    index: &Index,
-    cash: Amount,
-    total: Amount,
-) -> Result<Amount, ArithmeticError> {
-    let kept = total.percent(index.definition.cash_percentage)?;
-    Ok(cash.sub(kept)?.max(Amount::ZERO))
-}
-
-/// Largest notional first, then by asset, so that the same input always gives the same plan.
-fn sort_largest_first<T>(items: &mut [T], order: impl Fn(&T) -> &PlannedOrder) {
-    items.sort_by(|a, b| {
-        let (a, b) = (order(a), order(b));
-        b.notional.cmp(&a.notional).then(a.asset.cmp(&b.asset))
+/// Sells first, then buys, largest first, then by asset: the same input gives the same plan.
+fn sort_orders(orders: &mut [PlannedOrder]) {
+    orders.sort_by(|a, b| {
+        let sells_first = (a.side == Side::Buy).cmp(&(b.side == Side::Buy));
+        sells_first
+            .then(b.notional.cmp(&a.notional))
+            .then(a.asset.cmp(&b.asset))
     });
 }

@@ -1,8 +1,9 @@
 //! The order that comes next: sells in the order of the plan, then buys from the cash there.
 
 use super::{Conditions, Order, Rebalance};
+use crate::drift::Basis;
 use crate::index::Index;
-use crate::plan::{Limits, LineReason, PlannedOrder, Side, Wanted, fund, sell_limit, spendable};
+use crate::plan::{Limits, LineReason, PlannedOrder, Side, Wanted, basis, fund, purse};
 use crate::values::{Amount, ArithmeticError, Asset, Percent, Quantity};
 
 /// The next order; none when the round has none left, or is being called off.
@@ -24,13 +25,10 @@ pub(super) fn next_order(
         return Ok(None);
     };
     let risk = &index.definition.risk;
+    let limits = limits(index, conditions, planned.asset);
     let limit = match planned.side {
-        Side::Sell => sell_limit(planned.price, risk.max_slippage)?,
-        Side::Buy => limits(index, conditions, planned.asset).buy_limit(
-            &planned,
-            index.cash,
-            risk.max_slippage,
-        )?,
+        Side::Sell => limits.sell_limit(planned.price, risk.max_slippage)?,
+        Side::Buy => limits.buy_limit(&planned, index.cash, risk.max_slippage)?,
     };
     Ok(Some(Order {
         step: rebalance.last_step.checked_add(1).ok_or(ArithmeticError)?,
@@ -84,10 +82,11 @@ fn next_buy(
     rebalance: &Rebalance,
     conditions: &Conditions<'_>,
 ) -> Result<Option<PlannedOrder>, ArithmeticError> {
+    let aims = basis(index, &rebalance.prices, rebalance.total_value)?;
     let mut buys = Vec::new();
     for planned in open_lines(rebalance, Side::Buy) {
         let limits = limits(index, conditions, planned.asset);
-        let wanted = wanted(index, rebalance, planned)?;
+        let wanted = wanted(index, rebalance, planned, aims.as_ref())?;
         let sized = limits.order(planned.asset, Side::Buy, wanted, planned.price);
         if let Ok(sized) = sized {
             buys.push(Wanted {
@@ -97,7 +96,7 @@ fn next_buy(
             });
         }
     }
-    let cash = spendable(index, index.cash, rebalance.total_value)?;
+    let cash = purse(index, &rebalance.prices, &buys)?;
     Ok(fund(&buys, cash)?.orders.into_iter().flatten().next())
 }
 
@@ -107,14 +106,16 @@ fn wanted(
     index: &Index,
     rebalance: &Rebalance,
     planned: &PlannedOrder,
+    aims: Option<&Basis>,
 ) -> Result<Quantity, ArithmeticError> {
-    let missing = missing(index, rebalance, planned)?;
+    let missing = missing(index, planned, aims)?;
     let mut skipped = rebalance.plan.skipped.iter();
     let trimmed =
         skipped.any(|line| line.asset == planned.asset && line.reason == LineReason::TrimmedToCash);
     let split = rebalance.plan.orders.iter();
     let split = split.filter(|o| (o.asset, o.side) == (planned.asset, Side::Buy));
-    if trimmed && split.count() == 1 {
+    let is_limited = index.definition.risk.max_turnover.is_some();
+    if trimmed && !is_limited && split.count() == 1 {
         Ok(missing)
     } else {
         Ok(missing.min(planned.quantity))
@@ -124,14 +125,14 @@ fn wanted(
 /// What a line lacks to its target value at the prices of the plan; nothing when it is above.
 fn missing(
     index: &Index,
-    rebalance: &Rebalance,
     planned: &PlannedOrder,
+    aims: Option<&Basis>,
 ) -> Result<Quantity, ArithmeticError> {
     let mut constituents = index.definition.constituents.iter();
     let target = constituents
         .find(|constituent| constituent.asset == planned.asset)
         .map_or(Percent::ZERO, |constituent| constituent.target);
-    let target = rebalance.total_value.percent(target)?;
+    let target = aims.map_or(Ok(Amount::ZERO), |aims| aims.aim(target))?;
     let value = index.quantity(planned.asset).value_at(planned.price)?;
     let missing = target.sub(value)?.max(Amount::ZERO);
     missing.quantity_at(planned.price)

@@ -87,10 +87,7 @@ impl Scenario {
             Percent::new(percent.round_dp(4).max(Decimal::new(1, 4)))
         };
         definition.constituents = (0..self.lines.len())
-            .map(|at| Constituent {
-                asset: asset(&symbol(at)),
-                target: weight(self.lines[at].0),
-            })
+            .map(|at| Constituent::new(asset(&symbol(at)), weight(self.lines[at].0)))
             .collect();
         let invested = definition.constituents.iter().map(|c| c.target.get());
         let cash = Decimal::ONE_HUNDRED - invested.sum::<Decimal>();
@@ -243,7 +240,7 @@ proptest! {
     #[test]
     fn whatever_the_venue_does_the_books_stay_at_zero_or_above(
         scenario in scenario(),
-        kinds in prop::collection::vec(any::<u8>(), 120),
+        kinds in prop::collection::vec(any::<u8>(), 400),
     ) {
         let mut world = scenario.world();
         world.start(Trigger::Manual);

@@ -189,6 +189,11 @@ impl Percent {
     /// One hundred per cent.
     pub const HUNDRED: Self = Self(Decimal::ONE_HUNDRED);
 
+    /// A whole number of per cent, or of points.
+    pub const fn whole(percent: u32) -> Self {
+        Self(Decimal::from_parts(percent, 0, 0, false, 0))
+    }
+
     /// One half.
     pub const FIFTY: Self = Self(Decimal::from_parts(50, 0, 0, false, 0));
 }

@@ -7,7 +7,7 @@ use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::plan::{self, PlanCost, PlannedOrder, Side, TradePlan};
 use evenkeel_domain::rebalance::{
-    Phase, Reason, RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
+    Reason, RebalanceEvent, RebalanceStatus, TradeExecuted, TradeFailed, Trigger,
 };
 use evenkeel_domain::values::{
     Amount, Asset, IndexId, Percent, Price, Quantity, RebalanceId, Timestamp,
@@ -62,17 +62,17 @@ async fn rebalance(api: Api, call: Call) -> Answer {
     {
         RebalanceAnswer::Started {
             rebalance_id,
+            approval_until,
             drift,
             plan,
         } => {
-            let until = approval_until(&api, &call, id, rebalance_id).await;
-            let status = match until {
+            let status = match approval_until {
                 Some(_) => RebalanceStatus::Planned,
                 None => RebalanceStatus::Executing,
             };
             let body = json!({
                 "rebalanceId": rebalance_id, "status": status, "drift": drift, "plan": plan,
-                "approvalUntil": until,
+                "approvalUntil": approval_until,
             });
             reply::json(StatusCode::ACCEPTED, &body)
         }
@@ -90,20 +90,6 @@ async fn rebalance(api: Api, call: Call) -> Answer {
             }))
         }
     }
-}
-
-/// Until when the rebalance that was just begun waits for approval; none when it does not.
-async fn approval_until(
-    api: &Api,
-    call: &Call,
-    id: IndexId,
-    rebalance_id: RebalanceId,
-) -> Option<Timestamp> {
-    // It has begun whatever becomes of this question.
-    let view = api.engine.index(&call.caller, id).await.ok()?;
-    let running = view.index.rebalance?;
-    let waits = running.rebalance_id == rebalance_id && running.phase == Phase::Planned;
-    running.approval_until.filter(|_| waits)
 }
 
 /// What the fills of a plan are expected to cost at the index's venue.
@@ -136,10 +122,13 @@ async fn drift(api: Api, call: Call) -> Answer {
         "asOf": view.as_of,
         "totalValue": report.total_value,
         "drift": report.drift,
+        "driftMeasure": report.measure,
         "worst": report.worst,
+        "absolute": report.absolute,
+        "relative": report.relative,
         "turnover": report.turnover,
         "threshold": view.threshold,
-        "exceeded": report.drift > view.threshold,
+        "exceeded": report.exceeded,
         "assets": report.assets,
     }))
 }

@@ -347,6 +347,7 @@ impl Venue for PaperVenue {
             min_notional,
             fee,
             slippage,
+            ..InstrumentRules::NONE
         }
     }
 }

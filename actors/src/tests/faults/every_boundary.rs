@@ -11,14 +11,14 @@ use evenkeel_domain::Event;
 use evenkeel_domain::index::{Index, IndexEvent, Method};
 use evenkeel_domain::rebalance::phase::{self, Phase, Step};
 use evenkeel_domain::rebalance::{Reason, RebalanceEvent};
-use evenkeel_domain::values::{IndexId, Percent, RebalanceId};
+use evenkeel_domain::values::{IndexId, Percent, RebalanceId, Span};
 
 use super::probe::{Boundary, Strike};
 use super::stage::Stage;
 use super::truth::{Manner, Reuse, Weather};
 use crate::Engine;
 use crate::engine::Caller;
-use crate::testing::{Drive, owner};
+use crate::testing::{Drive, halves, owner};
 
 /// What somebody does on the way, once.
 #[derive(Clone, Copy)]
@@ -30,6 +30,9 @@ struct Act {
 #[derive(Clone, Copy)]
 enum What {
     Cancel,
+    Approve,
+    /// Nothing, until the time for an approval has passed.
+    Wait,
 }
 
 /// A rebalance of one sell and one buy, and what it meets.
@@ -39,6 +42,8 @@ struct Scenario {
     /// How the orders are filled, by step; those beyond are filled at once.
     manners: &'static [Manner],
     act: Option<Act>,
+    /// The plan waits for approval.
+    approval: bool,
 }
 
 fn in_phase(index: &Index, phase: Phase) -> bool {
@@ -50,6 +55,7 @@ const fn plain(name: &'static str, manners: &'static [Manner]) -> Scenario {
         name,
         manners,
         act: None,
+        approval: false,
     }
 }
 
@@ -65,6 +71,19 @@ const fn called_off(
             when,
             what: What::Cancel,
         }),
+        approval: false,
+    }
+}
+
+const fn planned(name: &'static str, what: What) -> Scenario {
+    Scenario {
+        name,
+        manners: &[],
+        act: Some(Act {
+            when: |index| in_phase(index, Phase::Planned),
+            what,
+        }),
+        approval: true,
     }
 }
 
@@ -73,7 +92,10 @@ use Manner::{Fill, OpenThenFill, OpenThenHalf, OpenThenNothing, Reject, Silent, 
 /// Longer than any errand asks.
 const FOR_LONG: u32 = 1_000;
 
-static SCENARIOS: [Scenario; 17] = [
+static SCENARIOS: [Scenario; 20] = [
+    planned("approved", What::Approve),
+    planned("called off before it was approved", What::Cancel),
+    planned("never approved", What::Wait),
     plain("all is filled at once", &[]),
     plain(
         "both stay open for a while",
@@ -160,7 +182,7 @@ fn ends(event: &Event) -> bool {
 }
 
 /// What somebody does, once.
-async fn act(engine: &Engine, caller: &Caller, index: &Index, act: Act) -> bool {
+async fn act(stage: &Stage, engine: &Engine, caller: &Caller, index: &Index, act: Act) -> bool {
     let Some(id) = index.rebalance.as_ref().map(|r| r.rebalance_id) else {
         return false;
     };
@@ -169,6 +191,15 @@ async fn act(engine: &Engine, caller: &Caller, index: &Index, act: Act) -> bool 
     }
     let done = match act.what {
         What::Cancel => cancel(engine, caller, index.index_id, id).await,
+        What::Approve => {
+            let approved = engine.approve_rebalance(caller, index.index_id, id);
+            approved.await.map(|_| ())
+        }
+        What::Wait => {
+            // Once more for the next plan, if a strike has it found only after that has begun.
+            stage.world.clock.advance(Span::from_hours(2));
+            return false;
+        }
     };
     done.is_ok()
 }
@@ -200,7 +231,7 @@ async fn to_the_end(
                 return;
             }
             if let Some(wanted) = *todo
-                && act(engine, caller, &view.index, wanted).await
+                && act(stage, engine, caller, &view.index, wanted).await
             {
                 *todo = None;
             }
@@ -229,6 +260,12 @@ async fn live(
     let caller = owner(1);
     let mut engine = stage.engine().await;
     let id = engine.funded(&caller, Method::Drift).await;
+    if scenario.approval {
+        let mut definition = halves(Method::Drift);
+        definition.rebalancing.approval = Some(Span::from_hours(1));
+        let update = engine.update_index(&caller, id, definition, None);
+        update.await.unwrap();
+    }
     engine.push("130", "100").await;
     script.begun.store(true, Ordering::SeqCst);
     stage.probe.arm(strike);

@@ -1,100 +1,14 @@
-//! What the owner says about an index, and the rules that it must meet.
+//! The rules that a definition must meet.
 
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 
+use super::{
+    Account, Band, CONSTITUENTS_MAX, Definition, Description, Destination, Name, Risk, TAGS_MAX,
+    Tag, WEIGHT_TOLERANCE,
+};
 use crate::values::{Amount, Asset, Percent, SCALE_MAX, Span, Text, TextError};
-
-/// Most constituents of one index: a rebalance event of 200 lines stays under 16 KiB.
-pub const CONSTITUENTS_MAX: usize = 200;
-/// Most tags of one index.
-pub const TAGS_MAX: usize = 20;
-/// Targets may miss 100 by this many points, then they are normalised.
-pub const WEIGHT_TOLERANCE: Percent = Percent::new(Decimal::from_parts(1, 0, 0, false, 2));
-
-/// Name of an index.
-pub type Name = Text<100>;
-/// Description of an index.
-pub type Description = Text<1000>;
-/// A tag.
-pub type Tag = Text<40>;
-/// The venue account that an index trades on.
-pub type Account = Text<64>;
-
-/// When an index is rebalanced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    /// Only by hand.
-    None,
-    /// Whenever drift exceeds the threshold.
-    Drift,
-    /// At most once per `min_interval`, when drift exceeds the threshold.
-    Daily,
-    /// On drift at once, and at least every `max_interval` when a trade clears the minimum.
-    Hybrid,
-}
-
-/// When an index is rebalanced, with its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rebalancing {
-    /// The method.
-    pub method: Method,
-    /// Percentage points; exceeded when drift is strictly greater.
-    pub drift_threshold: Percent,
-    /// `DAILY` waits this long after a rebalance.
-    pub min_interval: Span,
-    /// `HYBRID` waits at most this long after a rebalance.
-    pub max_interval: Span,
-}
-
-/// Limits on single trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Risk {
-    /// Smaller trades are skipped.
-    pub min_trade_notional: Amount,
-    /// Larger trades are trimmed.
-    pub max_trade_notional: Option<Amount>,
-    /// A fill further than this from the decision price is refused, in per cent.
-    pub max_slippage: Percent,
-}
-
-/// An asset and its share of the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Constituent {
-    /// The asset.
-    pub asset: Asset,
-    /// Target weight in per cent of the total value with cash.
-    #[serde(rename = "percentage")]
-    pub target: Percent,
-}
-
-/// What the owner says about an index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Definition {
-    /// Name.
-    pub name: Name,
-    /// Description.
-    pub description: Description,
-    /// Constituents; targets and `cash_percentage` sum to 100.
-    pub constituents: Vec<Constituent>,
-    /// Target weight of cash in per cent.
-    pub cash_percentage: Percent,
-    /// When it is rebalanced.
-    pub rebalancing: Rebalancing,
-    /// Limits on single trades.
-    pub risk: Risk,
-    /// The venue account.
-    pub account: Account,
-    /// Tags.
-    pub tags: Vec<Tag>,
-}
 
 /// A definition that does not hold together. Each names the field and the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +33,17 @@ pub enum DefinitionError {
     /// A target of zero or less.
     #[error("the percentage of {0} must be greater than 0")]
     TargetNotPositive(Asset),
+    /// A band of no width, or wider than the whole.
+    #[error("the band of {asset} must have a width above 0 and at most 100, got {found}")]
+    Band {
+        /// Whose band.
+        asset: Asset,
+        /// The width found.
+        found: Percent,
+    },
+    /// Every constituent is locked.
+    #[error("at least one constituent must not be locked; pause an index that shall not trade")]
+    AllLocked,
     /// Cash below 0 or at 100 and above.
     #[error("cashPercentage must be from 0 to below 100, got {0}")]
     CashTarget(Percent),
@@ -181,6 +106,10 @@ impl Definition {
             if !seen.insert(constituent.asset) {
                 return Err(DefinitionError::DuplicateAsset(constituent.asset));
             }
+            check_band(constituent.asset, constituent.band)?;
+        }
+        if self.constituents.iter().all(|c| c.locked) {
+            return Err(DefinitionError::AllLocked);
         }
         let cash = self.cash_percentage;
         if cash < Percent::ZERO || cash >= Percent::HUNDRED {
@@ -200,6 +129,18 @@ impl Definition {
         if rebalancing.max_interval == Span::ZERO {
             return Err(DefinitionError::Interval("maxInterval"));
         }
+        if rebalancing.approval == Some(Span::ZERO) {
+            return Err(DefinitionError::Interval("approval"));
+        }
+        if let Destination::Fraction { percent } = rebalancing.destination
+            && !is_percentage(percent)
+        {
+            return Err(limit(
+                "destination",
+                "have a percent from 0 to 100",
+                &percent,
+            ));
+        }
         Ok(())
     }
 
@@ -208,6 +149,9 @@ impl Definition {
             min_trade_notional: min,
             max_trade_notional: max,
             max_slippage,
+            min_trade_percent: min_percent,
+            max_turnover,
+            cash_buffer,
         } = self.risk;
         if min < Amount::ZERO {
             return Err(limit("minTradeNotional", "be 0 or more", &min));
@@ -218,6 +162,15 @@ impl Definition {
         }
         if !is_percentage(max_slippage) {
             return Err(limit("maxSlippage", "be from 0 to 100", &max_slippage));
+        }
+        if !is_percentage(min_percent) {
+            return Err(limit("minTradePercent", "be from 0 to 100", &min_percent));
+        }
+        if let Some(max) = max_turnover.filter(|max| !is_width(*max)) {
+            return Err(limit("maxTurnover", "be above 0 and at most 100", &max));
+        }
+        if cash_buffer < Amount::ZERO {
+            return Err(limit("cashBuffer", "be 0 or more", &cash_buffer));
         }
         Ok(())
     }
@@ -268,6 +221,22 @@ fn scaled(weight: Percent, sum: Percent) -> Option<Percent> {
 
 fn is_percentage(percent: Percent) -> bool {
     percent >= Percent::ZERO && percent <= Percent::HUNDRED
+}
+
+/// Above 0 and at most 100.
+fn is_width(percent: Percent) -> bool {
+    percent.is_positive() && percent <= Percent::HUNDRED
+}
+
+fn check_band(asset: Asset, band: Option<Band>) -> Result<(), DefinitionError> {
+    match band {
+        Some(Band::Absolute { width: found } | Band::Relative { width: found })
+            if !is_width(found) =>
+        {
+            Err(DefinitionError::Band { asset, found })
+        }
+        Some(Band::Absolute { .. } | Band::Relative { .. } | Band::FiveTwentyFive) | None => Ok(()),
+    }
 }
 
 fn limit(field: &'static str, rule: &'static str, found: &impl ToString) -> DefinitionError {
