@@ -60,8 +60,13 @@ fn follows(name: &str, value: &Value, beside: &Value) -> bool {
     match name {
         "mode" => *value == json!("ACTIVE"),
         "trading" => *value == json!({"mode": "ACTIVE", "reason": "", "since": null}),
-        "approvalUntil" => value.is_null(),
-        "baseFee" => *value == json!("0"),
+        "approvalUntil" | "approval" | "band" | "maxTurnover" => value.is_null(),
+        "baseFee" | "cashBuffer" | "minTradePercent" => *value == json!("0"),
+        "locked" => *value == json!(false),
+        "cooldown" => *value == json!("0s"),
+        "destination" => *value == json!({"type": "TARGET"}),
+        "driftMeasure" => *value == json!("ABSOLUTE"),
+        "scope" => *value == json!("INDEX"),
         // Every order was whole when a trade did not say what had been ordered.
         "ordered" => *value == beside["quantity"],
         "orders" => {
