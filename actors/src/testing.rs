@@ -32,8 +32,10 @@ use crate::ports::{
 };
 use crate::{Engine, MemoryKeys};
 
+mod time;
 mod venue;
 
+pub(crate) use time::time_passes;
 pub(crate) use venue::{Fault, TestVenue};
 
 /// A clock that is moved by hand.
@@ -210,12 +212,6 @@ impl World {
             .await
             .expect("the engine starts")
     }
-}
-
-/// Lets virtual time pass: in a test whose runtime began paused, and only there. Nothing is waited
-/// for, the clock jumps to the next thing that is due.
-pub(crate) async fn time_passes(span: Duration) {
-    tokio::time::sleep(span).await;
 }
 
 /// An owner with all rights but administration.

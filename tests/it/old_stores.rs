@@ -61,12 +61,12 @@ fn follows(name: &str, value: &Value, beside: &Value) -> bool {
         "mode" => *value == json!("ACTIVE"),
         "trading" => *value == json!({"mode": "ACTIVE", "reason": "", "since": null}),
         "approvalUntil" | "approval" | "band" | "maxTurnover" => value.is_null(),
+        "baseFee" | "cashBuffer" | "minTradePercent" => *value == json!("0"),
         "locked" => *value == json!(false),
+        "cooldown" => *value == json!("0s"),
+        "destination" => *value == json!({"type": "TARGET"}),
         "driftMeasure" => *value == json!("ABSOLUTE"),
         "scope" => *value == json!("INDEX"),
-        "destination" => *value == json!("TARGET") || *value == json!({"type": "TARGET"}),
-        "cooldown" => *value == json!("0s") || *value == json!("0ms"),
-        "baseFee" | "minTradePercent" | "cashBuffer" => *value == json!("0"),
         // Every order was whole when a trade did not say what had been ordered.
         "ordered" => *value == beside["quantity"],
         "orders" => {

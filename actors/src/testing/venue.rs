@@ -118,7 +118,7 @@ impl Venue for TestVenue {
     async fn place(&self, order: &VenueOrder) -> Result<VenueReport, VenueError> {
         let pace = *self.pace.lock().unwrap();
         if !pace.is_zero() {
-            tokio::time::sleep(pace).await;
+            super::time_passes(pace).await;
         }
         self.sent
             .lock()

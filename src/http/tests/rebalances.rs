@@ -29,7 +29,7 @@ async fn until(client: &Client, path: &str, is_so: impl Fn(&Value) -> bool) -> V
 }
 
 /// A rebalance when it has this status.
-async fn when(client: &Client, path: &str, status: &str) -> Value {
+pub(super) async fn when(client: &Client, path: &str, status: &str) -> Value {
     until(client, path, |rebalance| rebalance["status"] == status).await
 }
 
@@ -61,7 +61,7 @@ async fn agree(venue: &HandVenue, client: &Client, index: &str) {
     let truth = venue.balances(VenueAccount(id)).await.unwrap();
     let held = truth.holdings.iter();
     let held = held.map(|(asset, quantity)| json!({"asset": asset, "quantity": quantity}));
-    assert_eq!(shown["holdings"], Value::from_iter(held));
+    assert_eq!(shown["holdings"], held.collect::<Value>());
     assert_eq!(shown["cash"], truth.cash.to_string());
 }
 

@@ -1,5 +1,6 @@
 //! The server over real sockets: limits, deadlines, streams, stops.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,6 +8,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::funded;
+use super::rebalances::when;
+use super::venue::{Fate, HandVenue};
 use crate::http::world::{self, ADMIN, Client};
 use crate::http::{Api, bind, serve};
 
@@ -18,7 +21,11 @@ struct Served {
 }
 
 async fn served() -> Served {
-    let api = world::api()
+    served_over(Arc::default()).await
+}
+
+async fn served_over(venue: Arc<HandVenue>) -> Served {
+    let api = world::api_with(venue)
         .await
         .with_stop_deadline(Duration::from_secs(2));
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -150,6 +157,38 @@ async fn a_stream_of_events_misses_nothing_and_ends_with_the_server() {
         "the streams held the server up"
     );
     assert!(TcpStream::connect(served.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn a_rebalance_with_an_open_order_is_called_off_over_a_socket() {
+    let venue = Arc::<HandVenue>::default();
+    let served = served_over(Arc::clone(&venue)).await;
+    let client = Client::admin(&served.api);
+    let index = funded(&client).await;
+    let prices = r#"{"prices":{"A":"130"}}"#;
+    client.post("/api/prices", prices).await.fine();
+    venue.next(Fate::StaysOpen);
+    let post = async |path: &str, body: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        raw(served.addr, request.as_bytes(), "never").await.1
+    };
+    let begun = post(&format!("{index}/rebalance"), "").await;
+    assert!(begun.starts_with("HTTP/1.1 202 Accepted\r\n"), "{begun}");
+    let id = begun.split("\"rebalanceId\":\"").nth(1).unwrap();
+    let rebalance = format!("{index}/rebalances/{}", id.split('"').next().unwrap());
+    let resolve = r#"{"step":1,"outcome":"NOT_FILLED"}"#;
+    let told = post(&format!("{rebalance}/resolve"), resolve).await;
+    assert!(told.starts_with("HTTP/1.1 409 Conflict\r\n"), "{told}");
+    assert!(told.contains("application/problem+json") && told.contains("rebalance_not_stuck"));
+    let told = post(&format!("{rebalance}/cancel"), "").await;
+    assert!(told.starts_with("HTTP/1.1 202 Accepted\r\n"), "{told}");
+    let ended = when(&client, &rebalance, "CANCELLED").await;
+    // The order was on its way, or the cancel came before it was sent.
+    assert_eq!(ended["orders"].as_array().unwrap().len(), 1, "{ended}");
 }
 
 #[tokio::test]

@@ -372,7 +372,7 @@ fn half(quantity: Quantity) -> Quantity {
 
 async fn pause(span: Duration) {
     if !span.is_zero() {
-        tokio::time::sleep(span).await;
+        crate::testing::time_passes(span).await;
     }
 }
 
