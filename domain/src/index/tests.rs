@@ -183,9 +183,6 @@ fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
     }
 }
 
-/// A definition is changed so.
-type Change = fn(&mut Definition);
-
 #[test]
 fn bands_locks_and_limits_name_the_field_and_the_rule_that_they_break() {
     let table: [(Change, &str); 8] = [
