@@ -163,12 +163,12 @@ impl SagaArguments {
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => Urge::None,
-            changed = self.urge.changed() => self.after(changed),
+            changed = self.urge.changed() => self.after(&changed),
         }
     }
 
     /// An index actor that is gone has no use for what is found out: the log knows all.
-    fn after(&mut self, changed: Result<(), watch::error::RecvError>) -> Urge {
+    fn after(&mut self, changed: &Result<(), watch::error::RecvError>) -> Urge {
         match changed {
             Ok(()) => *self.urge.borrow_and_update(),
             Err(_) => Urge::Stop,

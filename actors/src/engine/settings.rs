@@ -88,7 +88,7 @@ impl Default for Settings {
             snapshots: SnapshotPolicy::default(),
             commands_in_flight_max: 1_024,
             orders_in_flight_max: 256,
-            order_lifetime: Duration::from_secs(60),
+            order_lifetime: Duration::from_mins(1),
             indexes_per_owner_max: 100_000,
             webhooks_per_owner_max: 1_000,
         }

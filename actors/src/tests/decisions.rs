@@ -79,25 +79,25 @@ async fn once_trading_is_halted_no_order_is_sent_until_it_is_lifted() {
         let world = World::new();
         let (engine, caller) = (world.engine().await, owner(1));
         let id = halfway(&world, &engine, &caller).await;
-        let set = async |mode| {
+        let switch = async |mode| {
             let why = SwitchReason::default();
             if whole {
                 engine.set_trading(&caller, mode, why).await.unwrap();
             } else {
-                let set = engine.set_index_trading(&caller, id, mode, why);
-                set.await.unwrap();
+                let own = engine.set_index_trading(&caller, id, mode, why);
+                own.await.unwrap();
             }
         };
-        set(TradingMode::Halted).await;
+        switch(TradingMode::Halted).await;
         let sent = world.venue.sent.lock().unwrap().len();
         assert!(sent < 20, "the rebalance was under way");
-        time_passes(Duration::from_secs(60)).await;
+        time_passes(Duration::from_mins(1)).await;
         let run = engine.cycle().await;
         assert_eq!(run.summary.skipped, 1, "a running rebalance is skipped");
         assert_eq!(world.venue.sent.lock().unwrap().len(), sent);
         let by_hand = engine.rebalance(&caller, id, false, true).await;
         assert!(by_hand.is_err());
-        set(TradingMode::Active).await;
+        switch(TradingMode::Active).await;
         let index = engine.at_rest(&caller, id).await.index;
         assert_eq!(index.holdings.len(), 20);
         agrees_with_the_venue(&world, &engine, &caller, id).await;
@@ -115,7 +115,7 @@ async fn halted_survives_a_crash_and_so_does_the_order_that_waits() {
     engine.kill().await;
     let engine = world.engine().await;
     assert_eq!(engine.trading().mode, TradingMode::Halted);
-    time_passes(Duration::from_secs(60)).await;
+    time_passes(Duration::from_mins(1)).await;
     assert_eq!(world.venue.sent.lock().unwrap().len(), sent);
     let lift = engine.set_trading(&caller, TradingMode::Active, SwitchReason::default());
     lift.await.unwrap();
@@ -251,7 +251,7 @@ async fn a_stuck_rebalance_that_is_called_off_ends_when_the_venue_speaks_again()
     let (id, rebalance_id) = stuck(&world, &engine, &caller).await;
     let cancel = engine.cancel_rebalance(&caller, id, rebalance_id, reason("enough"));
     cancel.await.unwrap();
-    time_passes(Duration::from_secs(60)).await;
+    time_passes(Duration::from_mins(1)).await;
     let index = engine.index(&caller, id).await.unwrap().index;
     assert!(index.rebalance.is_some(), "nobody knows yet");
     world

@@ -157,9 +157,10 @@ impl Weather for Script {
         let step = client_order_id.rsplit_once('-');
         let step: usize = step.and_then(|(_, step)| step.parse().ok()).unwrap();
         let manners = self.scenario.manners;
-        match self.begun.load(Ordering::SeqCst) {
-            true => manners.get(step - 1).copied().unwrap_or(Fill),
-            false => Fill,
+        if self.begun.load(Ordering::SeqCst) {
+            manners.get(step - 1).copied().unwrap_or(Fill)
+        } else {
+            Fill
         }
     }
 
@@ -276,8 +277,8 @@ async fn live(
     loop {
         let ended = tokio::select! {
             () = to_the_end(&stage, &engine, &caller, id, &mut todo) => true,
-            crashed = crashes.changed() => {
-                crashed.unwrap();
+            died = crashes.changed() => {
+                died.unwrap();
                 false
             }
         };
@@ -311,7 +312,7 @@ async fn whatever_strikes_wherever_the_books_agree_with_the_venue_and_nothing_is
                     // Shown when it fails: which one it was.
                     println!("{what} {reuse:?}");
                     let lived = live(scenario, Some((at, strike)), reuse);
-                    let lived = tokio::time::timeout(Duration::from_secs(86_400), lived);
+                    let lived = tokio::time::timeout(Duration::from_hours(24), lived);
                     assert!(lived.await.is_ok(), "{what} {reuse:?}: it never ends");
                     runs += 1;
                 }

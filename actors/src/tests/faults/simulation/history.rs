@@ -300,7 +300,7 @@ impl History {
             drop(lift.await);
         }
         for _ in 0..CYCLES_MAX {
-            time_passes(Duration::from_secs(120)).await;
+            time_passes(Duration::from_mins(2)).await;
             drop(engine.run_job(caller, "drift-monitor", true).await);
             if self.is_at_rest(engine).await {
                 let reconciled = engine.run_job(caller, "reconciliation", true).await;

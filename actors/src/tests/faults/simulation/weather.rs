@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::tests::faults::probe::{Boundary, Strike};
 use crate::tests::faults::truth::{Manner, Weather};
 
-/// Scrambles 64 bits: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+/// Scrambles 64 bits: the finaliser of `SplitMix64` (Steele, Lea, Flood 2014).
 pub(super) fn scramble(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
