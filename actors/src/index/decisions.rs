@@ -39,6 +39,14 @@ impl Live {
         myself: &ActorRef<IndexMsg>,
         request: DecisionRequest,
     ) -> Result<(), AppendError> {
+        let resolves = matches!(request.decision, Decision::Resolve(..));
+        let is_stuck = self.status() == Some(RebalanceStatus::Stuck);
+        if resolves && is_stuck && self.saga_is_busy() {
+            // The saga may be about to send the very order: it lets go first.
+            self.urge(Urge::Stop);
+            self.deferred = Some(Box::new(request));
+            return Ok(());
+        }
         let DecisionRequest {
             rebalance_id,
             decision,
@@ -53,13 +61,12 @@ impl Live {
         match self.decided(index, rebalance_id, decision) {
             Err(refusal) => answer(reply, Err(refusal.into())),
             Ok(events) => {
-                let was = self.status();
                 let events = events.into_iter().map(Event::Rebalance).collect();
                 self.commit(events, &origin).await?;
                 if calls_off {
                     self.call_off(myself, &origin).await?;
                 } else {
-                    self.after_report(myself, was, &origin).await;
+                    self.after_report(myself, &origin).await;
                 }
                 answer(reply, self.view());
             }

@@ -16,6 +16,7 @@ use evenkeel_snapshots::Snapshot;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
+use super::decisions::DecisionRequest;
 use super::rebalancing::RunningSaga;
 use super::{CommandRequest, IndexArguments, IndexMsg, Reply};
 use crate::cycle::{CheckNote, CheckTicket};
@@ -36,6 +37,22 @@ pub(crate) struct Found {
     pub(crate) finding: Finding,
 }
 
+/// One stuck rebalance in the figure of them, as long as it is there.
+struct StuckMark(Arc<Shell>);
+
+impl StuckMark {
+    fn new(shell: &Arc<Shell>) -> Self {
+        shell.tally.rebalances_stuck.add(1);
+        Self(Arc::clone(shell))
+    }
+}
+
+impl Drop for StuckMark {
+    fn drop(&mut self) {
+        self.0.tally.rebalances_stuck.sub(1);
+    }
+}
+
 /// A live index.
 pub(crate) struct Live {
     pub(super) id: IndexId,
@@ -47,6 +64,9 @@ pub(crate) struct Live {
     pub(super) venue: Option<Arc<dyn Venue>>,
     pub(super) saga: Option<Box<RunningSaga>>,
     pub(super) saga_failures: u32,
+    /// A decision that waits until the saga has let go of the order that it is about.
+    pub(super) deferred: Option<Box<DecisionRequest>>,
+    stuck: Option<StuckMark>,
     pub(super) stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -59,7 +79,7 @@ impl Live {
         let apply = |event: &Event| adopt(&mut index, event);
         let version = shell.journal.replay(&stream, from, apply).await?;
         let venue = index.as_ref().and_then(|index| venue_of(&shell, index));
-        Ok(Self {
+        let mut live = Self {
             id,
             shell,
             index,
@@ -69,8 +89,20 @@ impl Live {
             venue,
             saga: None,
             saga_failures: 0,
+            deferred: None,
+            stuck: None,
             stopping: None,
-        })
+        };
+        live.mark_stuck();
+        Ok(live)
+    }
+
+    /// Keeps the figure of stuck rebalances true: over restarts of the process and of the actor.
+    fn mark_stuck(&mut self) {
+        let is_stuck = self.status() == Some(RebalanceStatus::Stuck);
+        if is_stuck != self.stuck.is_some() {
+            self.stuck = is_stuck.then(|| StuckMark::new(&self.shell));
+        }
     }
 
     pub(crate) fn view(&self) -> Result<IndexView, EngineError> {
@@ -272,6 +304,7 @@ impl Live {
             adopt(&mut self.index, event);
             self.count(event);
         }
+        self.mark_stuck();
         self.publish(&events);
         if self
             .shell
@@ -316,7 +349,6 @@ impl Live {
             Event::Rebalance(RebalanceEvent::Completed(_)) => tally.rebalances_completed.add(1),
             Event::Rebalance(RebalanceEvent::Failed(_)) => tally.rebalances_failed.add(1),
             Event::Rebalance(RebalanceEvent::Cancelled(_)) => tally.rebalances_cancelled.add(1),
-            Event::Rebalance(RebalanceEvent::Stuck(_)) => tally.rebalances_stuck.add(1),
             Event::Rebalance(RebalanceEvent::TradeExecuted(_)) => tally.trades_executed.add(1),
             Event::Rebalance(RebalanceEvent::TradeFailed(_)) => tally.trades_failed.add(1),
             _ => {}

@@ -32,6 +32,9 @@ const SAGA_RESTART_MS: u64 = 100;
 /// just refused should find something changed.
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 
+/// Wait before the end of a round is tried again that numbers did not let through.
+const SETTLE_AGAIN: Duration = Duration::from_secs(5);
+
 /// The saga child of a rebalance that runs.
 pub(crate) struct RunningSaga {
     actor: ActorRef<SagaMsg>,
@@ -76,7 +79,8 @@ impl Live {
             Some(saga) => saga.origin.clone(),
             None => Origin::new(Some(index.owner), "system:resume", self.shell.new_key()),
         };
-        let was = self.status();
+        let settles =
+            matches!(&report.said, Said::Balances(version, _) if *version == self.version);
         let decided = match report.said {
             Said::Held => {
                 self.let_the_cycle_go();
@@ -97,8 +101,13 @@ impl Live {
         if let Some(saga) = &mut self.saga {
             saga.busy = false;
         }
+        if settles && decided.is_empty() {
+            // It cannot end, which is logged: not at once again, and not never.
+            myself.send_after(SETTLE_AGAIN, || IndexMsg::RestartSaga);
+            return Ok(());
+        }
         self.commit(decided, &origin).await?;
-        self.after_report(myself, was, &origin).await;
+        self.after_report(myself, &origin).await;
         Ok(())
     }
 
@@ -149,18 +158,14 @@ impl Live {
     }
 
     /// What follows from what was appended.
-    pub(super) async fn after_report(
-        &mut self,
-        myself: &ActorRef<IndexMsg>,
-        was: Option<RebalanceStatus>,
-        origin: &Origin,
-    ) {
+    pub(super) async fn after_report(&mut self, myself: &ActorRef<IndexMsg>, origin: &Origin) {
         let is = self.status();
-        if was == Some(RebalanceStatus::Stuck) && is != was {
-            self.shell.tally.rebalances_stuck.sub(1);
-        }
         if let Some(done) = self.stopping.take() {
             return self.finish(myself, done).await;
+        }
+        if let Some(request) = self.deferred.take() {
+            // The actor is alive, it is handling a message: the cast reaches it.
+            let _ = myself.cast(IndexMsg::Decide(request));
         }
         if is == Some(RebalanceStatus::Stuck) {
             self.let_the_cycle_go();
@@ -297,8 +302,15 @@ impl Live {
             saga.sent = order.step;
         }
         saga.busy = true;
+        // What it was urged to is done; a rebalance that is called off says so by its state.
+        saga.urge.send_replace(Urge::None);
         // A saga that has just failed is started again by its supervision event.
         let _ = saga.actor.cast(message);
+    }
+
+    /// Whether the saga is at work on something.
+    pub(super) fn saga_is_busy(&self) -> bool {
+        self.saga.as_ref().is_some_and(|saga| saga.busy)
     }
 
     /// Tells whoever waits inside the saga.
@@ -321,6 +333,9 @@ impl Live {
             .is_none()
         {
             return;
+        }
+        if let Some(request) = self.deferred.take() {
+            let _ = myself.cast(IndexMsg::Decide(request));
         }
         self.saga_failures += 1;
         tracing::error!(index = %self.id, reason, failures = self.saga_failures, "the saga failed");

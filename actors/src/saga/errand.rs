@@ -26,7 +26,9 @@ enum Arrival {
 /// What one call led to.
 enum Answer {
     Ended(OrderOutcome),
-    /// What is known now, and why no more is.
+    /// The venue has the order, open.
+    Open,
+    /// No answer, or that the order is not there: what is known now, and why no more is.
     GoOn(Arrival, Reason),
     /// The venue was asked to close the order.
     Withdrawn,
@@ -106,6 +108,11 @@ impl Errand<'_> {
                     self.wait_for_switches().await;
                     place = in_flight.acquire().await.ok();
                 }
+                Answer::Open => {
+                    if let Some(outcome) = self.found_open().await {
+                        return self.said(outcome);
+                    }
+                }
                 Answer::GoOn(arrival, reason) => {
                     if let Some(outcome) = self.learned(arrival, reason).await {
                         return self.said(outcome);
@@ -149,15 +156,28 @@ impl Errand<'_> {
         // Never sent, and the venue has just said so: sending needs no pause.
         let at_once = self.arrival == Arrival::Unknown && arrival == Arrival::No;
         self.arrival = arrival;
-        if arrival == Arrival::Open {
-            self.is_open();
-        }
-        if arrival != Arrival::Open || self.asked_to_close {
-            self.failures += u32::from(!at_once);
-        } else {
-            self.failures = 0;
-        }
         self.last = reason;
+        if at_once {
+            return None;
+        }
+        self.failures += 1;
+        self.wait_or_give_up().await
+    }
+
+    /// The order is open: an answer, unless the venue was asked to close it and does not.
+    async fn found_open(&mut self) -> Option<OrderOutcome> {
+        self.arrival = Arrival::Open;
+        self.last = reason("the order is open and not filled yet");
+        self.is_open();
+        self.failures = if self.asked_to_close {
+            self.failures + 1
+        } else {
+            0
+        };
+        self.wait_or_give_up().await
+    }
+
+    async fn wait_or_give_up(&mut self) -> Option<OrderOutcome> {
         if self.failures >= CALLS_MAX {
             let last = self.last.clone();
             return Some(match self.arrival {
@@ -165,10 +185,8 @@ impl Errand<'_> {
                 Arrival::Unknown | Arrival::Open => OrderOutcome::Unknown(last),
             });
         }
-        if !at_once {
-            let _ = self.saga.pause(self.wait).await;
-            self.wait = (self.wait * 2).clamp(WAIT_FIRST, WAIT_MAX);
-        }
+        let _ = self.saga.pause(self.wait).await;
+        self.wait = (self.wait * 2).clamp(WAIT_FIRST, WAIT_MAX);
         None
     }
 
@@ -292,10 +310,7 @@ fn from_report(report: VenueReport) -> Answer {
     match report {
         VenueReport::Filled(fill) => Answer::Ended(OrderOutcome::Filled(fill)),
         VenueReport::Refused(reason) => Answer::Ended(OrderOutcome::Refused(reason)),
-        VenueReport::Open => Answer::GoOn(
-            Arrival::Open,
-            reason("the order is open and not filled yet"),
-        ),
+        VenueReport::Open => Answer::Open,
     }
 }
 

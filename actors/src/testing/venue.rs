@@ -164,6 +164,9 @@ impl Venue for TestVenue {
     }
 
     async fn cancel(&self, _: VenueAccount, id: &str) -> Result<(), VenueError> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(VenueError::Unknown(reason("no answer")));
+        }
         let open = self.open.lock().unwrap().remove(id);
         if let Some(mut order) = open {
             let half = order.order.quantity.value_at("0.5".parse().unwrap());

@@ -265,3 +265,74 @@ async fn a_stuck_rebalance_that_is_called_off_ends_when_the_venue_speaks_again()
     assert_eq!(record.trades.len(), 0);
     agrees_with_the_venue(&world, &engine, &caller, id).await;
 }
+
+/// An order that an operator has found unfilled is not sent by a saga that still asks for it.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_resolved_as_not_filled_is_never_sent_afterwards() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let (id, rebalance_id) = stuck(&world, &engine, &caller).await;
+    // A check has the saga ask again: it is in the middle of asking when somebody resolves.
+    engine.cycle().await;
+    time_passes(Duration::from_secs(1)).await;
+    let unfilled = OrderOutcome::Refused(reason("the venue's own books do not have it"));
+    let resolve = engine.resolve_rebalance(&caller, id, rebalance_id, 1, unfilled);
+    resolve.await.unwrap();
+    world
+        .venue
+        .silent
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    engine.at_rest(&caller, id).await;
+    // Whatever the saga had still in its mailbox is done after this.
+    time_passes(Duration::from_mins(1)).await;
+    let first = evenkeel_domain::rebalance::client_order_id(rebalance_id, 1);
+    let sent = world.venue.sent.lock().unwrap().clone();
+    let times = sent.iter().filter(|sent| **sent == first).count();
+    assert_eq!(
+        times, 1,
+        "it was sent again after it was resolved: {sent:?}"
+    );
+    agrees_with_the_venue(&world, &engine, &caller, id).await;
+}
+
+/// A venue that takes an order and then says nothing any more: stuck, not asked for ever unseen.
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_falls_silent_with_an_order_open_leaves_the_rebalance_stuck() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let id = engine.funded(&caller, Method::Drift).await;
+    world.venue.script.lock().unwrap().push(Fault::Open);
+    engine.push("130", "100").await;
+    engine.cycle().await;
+    let open = |index: &evenkeel_domain::index::Index| {
+        index.rebalance.as_ref().is_some_and(|r| r.accepted)
+    };
+    engine.until(&caller, id, open).await;
+    world
+        .venue
+        .silent
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    time_passes(Duration::from_mins(10)).await;
+    let index = engine.index(&caller, id).await.unwrap().index;
+    let phase = index.rebalance.map(|rebalance| rebalance.phase);
+    assert_eq!(phase, Some(Phase::Stuck));
+}
+
+/// Somebody who watches the figure must see a stuck rebalance also after a restart.
+#[tokio::test(start_paused = true)]
+async fn a_stuck_rebalance_is_counted_after_a_restart_too_and_once() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let (id, _) = stuck(&world, &engine, &caller).await;
+    engine.kill().await;
+    let engine = world.engine().await;
+    engine.index(&caller, id).await.unwrap();
+    assert_eq!(engine.status().rebalances_stuck, 1, "after the restart");
+    world
+        .venue
+        .silent
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    engine.cycle().await;
+    engine.at_rest(&caller, id).await;
+    assert_eq!(engine.status().rebalances_stuck, 0);
+}

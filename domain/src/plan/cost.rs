@@ -77,6 +77,7 @@ fn of_order(order: &PlannedOrder, rules: &InstrumentRules) -> Result<OrderCost, 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends where its expectation does")]
     use super::*;
     use crate::testing::*;
 
