@@ -7,7 +7,7 @@ use evenkeel_domain::check::{self, Finding, Verdict};
 use evenkeel_domain::drift::Slots;
 use evenkeel_domain::index::{self, Index, IndexCommand, IndexEvent, IndexRefusal, Status};
 use evenkeel_domain::plan::InstrumentRules;
-use evenkeel_domain::rebalance::{Conditions, RebalanceEvent, RebalanceStatus};
+use evenkeel_domain::rebalance::{Conditions, RebalanceStatus};
 use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::{Asset, IndexId};
 use evenkeel_events::codec;
@@ -17,6 +17,7 @@ use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::decisions::DecisionRequest;
+use super::figures::StuckMark;
 use super::rebalancing::RunningSaga;
 use super::{CommandRequest, IndexArguments, IndexMsg, Reply};
 use crate::cycle::{CheckNote, CheckTicket};
@@ -37,22 +38,6 @@ pub(crate) struct Found {
     pub(crate) finding: Finding,
 }
 
-/// One stuck rebalance in the figure of them, as long as it is there.
-struct StuckMark(Arc<Shell>);
-
-impl StuckMark {
-    fn new(shell: &Arc<Shell>) -> Self {
-        shell.tally.rebalances_stuck.add(1);
-        Self(Arc::clone(shell))
-    }
-}
-
-impl Drop for StuckMark {
-    fn drop(&mut self) {
-        self.0.tally.rebalances_stuck.sub(1);
-    }
-}
-
 /// A live index.
 pub(crate) struct Live {
     pub(super) id: IndexId,
@@ -66,7 +51,7 @@ pub(crate) struct Live {
     pub(super) saga_failures: u32,
     /// A decision that waits until the saga has let go of the order that it is about.
     pub(super) deferred: Option<Box<DecisionRequest>>,
-    stuck: Option<StuckMark>,
+    pub(super) stuck: Option<StuckMark>,
     pub(super) stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -95,14 +80,6 @@ impl Live {
         };
         live.mark_stuck();
         Ok(live)
-    }
-
-    /// Keeps the figure of stuck rebalances true: over restarts of the process and of the actor.
-    fn mark_stuck(&mut self) {
-        let is_stuck = self.status() == Some(RebalanceStatus::Stuck);
-        if is_stuck != self.stuck.is_some() {
-            self.stuck = is_stuck.then(|| StuckMark::new(&self.shell));
-        }
     }
 
     pub(crate) fn view(&self) -> Result<IndexView, EngineError> {
@@ -340,19 +317,6 @@ impl Live {
         self.shell.directory.write().insert(self.id, entry);
         self.venue = venue_of(&self.shell, index);
         self.shell.track(index);
-    }
-
-    fn count(&self, event: &Event) {
-        let tally = &self.shell.tally;
-        match event {
-            Event::Rebalance(RebalanceEvent::Started(_)) => tally.rebalances_started.add(1),
-            Event::Rebalance(RebalanceEvent::Completed(_)) => tally.rebalances_completed.add(1),
-            Event::Rebalance(RebalanceEvent::Failed(_)) => tally.rebalances_failed.add(1),
-            Event::Rebalance(RebalanceEvent::Cancelled(_)) => tally.rebalances_cancelled.add(1),
-            Event::Rebalance(RebalanceEvent::TradeExecuted(_)) => tally.trades_executed.add(1),
-            Event::Rebalance(RebalanceEvent::TradeFailed(_)) => tally.trades_failed.add(1),
-            _ => {}
-        }
     }
 
     pub(super) async fn save_snapshot(&mut self) {

@@ -9,6 +9,7 @@
 
 mod beginning;
 mod decisions;
+mod figures;
 mod live;
 mod rebalancing;
 mod reconciling;
