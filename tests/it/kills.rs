@@ -26,13 +26,22 @@ type Position = (Decimal, BTreeMap<String, Decimal>);
 
 #[tokio::test]
 async fn a_demo_that_is_killed_again_and_again_loses_nothing_and_trades_nothing_twice() {
+    killed_again_and_again(&[], 20).await;
+}
+
+#[tokio::test]
+async fn so_does_one_whose_venue_fails_in_every_way() {
+    killed_again_and_again(&["--faults", "7"], 5).await;
+}
+
+async fn killed_again_and_again(more: &[&str], last_cycles: u64) {
     let kills = std::env::var("EVENKEEL_TEST_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let moments = SeededEntropy::new(20_080_915);
     let home = Home::new();
     for kill in 0..kills {
         let moment = Duration::from_millis(moments.next_u64() % LATEST_MS);
         println!("kill {kill} after {moment:?}");
-        let demo = home.start(&["demo", "--json", "--cycles", "100000"]);
+        let demo = home.start(&[&["demo", "--json", "--cycles", "100000"], more].concat());
         // Not what it does but when it is killed is drawn, so it is timed.
         tokio::time::timeout(moment, std::future::pending::<()>())
             .await
@@ -42,11 +51,15 @@ async fn a_demo_that_is_killed_again_and_again_loses_nothing_and_trades_nothing_
             stands_after_a_crash(&home).await;
         }
     }
-    let summary = home.run(&["demo", "--cycles", "20", "--json"]).json();
-    assert_eq!(summary["cycles"], 20, "{summary}");
-    for holds in ["logVerified", "replayMatches"] {
+    let cycles = last_cycles.to_string();
+    let summary = home.run(&[&["demo", "--json", "--cycles", &cycles], more].concat());
+    let summary = summary.json();
+    assert_eq!(summary["cycles"], last_cycles, "{summary}");
+    for holds in ["logVerified", "replayMatches", "venueMatches"] {
         assert_eq!(summary[holds], true, "{summary}");
     }
+    assert_eq!(summary["corrections"], 0, "{summary}");
+    assert_eq!(summary["rebalances"]["running"], 0, "{summary}");
     let events = home.run(&["log", "tail"]).json_lines();
     each_trade_stands_once(&events);
 }
