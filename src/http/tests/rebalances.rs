@@ -347,3 +347,43 @@ async fn a_dry_run_and_the_run_after_it_have_the_same_plan() {
         (&json!([]), &json!("0"))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_needs_approval_waits_for_it_and_runs_when_it_has_it() {
+    let venue = Arc::<HandVenue>::default();
+    let api = world::api_with(Arc::clone(&venue)).await;
+    let client = Client::admin(&api).owner("ann").await;
+    let index = funded(&client).await;
+    let mut definition = client.get(&index).await.fine();
+    let wanted = ["name", "constituents", "rebalancing"];
+    definition
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| wanted.contains(&name.as_str()));
+    definition["rebalancing"]["approval"] = json!("1h");
+    let update = client.put(&index, &definition.to_string()).await.fine();
+    assert_eq!(update["rebalancing"]["approval"], "1h");
+    let prices = r#"{"prices":{"A":"130"}}"#;
+    client.post("/api/prices", prices).await.fine();
+    let begun = client.post(&format!("{index}/rebalance"), "").await;
+    assert_eq!(begun.status, 202, "{:?}", begun.body);
+    let begun = begun.json();
+    assert_eq!(begun["status"], "PLANNED");
+    assert!(begun["approvalUntil"].is_string(), "{begun}");
+    let id = begun["rebalanceId"].as_str().unwrap();
+    let rebalance = format!("{index}/rebalances/{id}");
+    let waiting = client.get(&rebalance).await.fine();
+    assert_eq!(
+        (&waiting["status"], &waiting["orders"]),
+        (&json!("PLANNED"), &json!([]))
+    );
+    let approved = client.post(&format!("{rebalance}/approve"), "").await;
+    assert_eq!(approved.status, 202, "{:?}", approved.body);
+    when(&client, &rebalance, "COMPLETED").await;
+    agree(&venue, &client, &index).await;
+    let again = client.post(&format!("{rebalance}/approve"), "").await;
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (409, "rebalance_not_running")
+    );
+}
