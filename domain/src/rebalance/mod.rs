@@ -1,6 +1,6 @@
 //! A rebalance: a saga over orders. Each order is an intent first, then has an outcome.
 //!
-//! [`phase`] has the state machine, [`decide`] what follows from each outcome, [`settle`] how a
+//! [`phase`] has the state machine, [`report()`] what follows from each outcome, [`settle()`] how a
 //! round ends: with another plan for what is left, or for good.
 
 mod apply;
