@@ -13,7 +13,7 @@ use super::record::Record;
 
 /// Lines that an account keeps in memory; older ones are looked up in the log. A saga asks for
 /// the order that it sent last, so the newest few suffice.
-const REMEMBERED_MAX: usize = 8;
+const REMEMBERED_MAX: usize = 4;
 
 /// An account.
 #[derive(Debug, Default)]
