@@ -143,6 +143,8 @@ impl Index {
                 self.holdings.remove(at);
             }
             Err(at) if quantity.is_positive() => {
+                // Tens of thousands of indexes live at once: no room for twice the holdings.
+                self.holdings.reserve_exact(1);
                 self.holdings.insert(at, Holding { asset, quantity });
             }
             Err(_) => {}
