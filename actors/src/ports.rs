@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use evenkeel_domain::index::Funds;
+use evenkeel_domain::index::{Funds, Holding};
 use evenkeel_domain::market::Source;
 use evenkeel_domain::plan::InstrumentRules;
 use evenkeel_domain::rebalance::{Fill, Order, Reason};
@@ -142,6 +142,16 @@ pub struct Balances {
     pub cash: Amount,
     /// Holdings, sorted by asset, none at zero.
     pub holdings: Vec<(Asset, Quantity)>,
+}
+
+impl Balances {
+    /// The holdings as an index keeps them.
+    pub(crate) fn lines(&self) -> Vec<Holding> {
+        let lines = self.holdings.iter();
+        lines
+            .map(|&(asset, quantity)| Holding { asset, quantity })
+            .collect()
+    }
 }
 
 /// A place where orders are carried out. A call that is dropped before it answers counts as

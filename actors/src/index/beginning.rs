@@ -51,7 +51,7 @@ impl Live {
         let rules = self.rules();
         let headline = drift::headline(index, prices, &mut Slots::default()).ok()?;
         let plan = self.plan(index, prices).ok()?;
-        let conditions = self.conditions(index, &rules);
+        let conditions = self.conditions(&rules);
         let rebalance_id = RebalanceId::from_u128(self.shell.ids.next());
         let approval = index.definition.rebalancing.approval;
         let started = RebalanceStarted {

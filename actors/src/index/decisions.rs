@@ -96,7 +96,7 @@ impl Live {
         decision: Decision,
     ) -> Result<Vec<RebalanceEvent>, RebalanceRefusal> {
         let rules = self.rules();
-        let conditions = self.conditions(index, &rules);
+        let conditions = self.conditions(&rules);
         match decision {
             Decision::Approve => rebalance::approve(index, rebalance_id, &conditions),
             Decision::Cancel(reason) => {

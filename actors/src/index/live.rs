@@ -107,7 +107,7 @@ impl Live {
         };
         let rules = |asset| venue.rules(asset);
         let cycle = &ticket.cycle;
-        let mode = self.shell.trading.switch.mode().stricter(index.mode);
+        let mode = self.mode_now();
         let mut finding = check::check(index, &cycle.prices, &mut self.slots, &rules, cycle.now);
         if mode == TradingMode::Halted {
             finding = check::halted(index, finding, cycle.now);
@@ -385,12 +385,11 @@ impl Live {
 
     pub(super) fn conditions<'a>(
         &self,
-        index: &Index,
         rules: &'a dyn Fn(Asset) -> InstrumentRules,
     ) -> Conditions<'a> {
         Conditions {
             rules,
-            mode: self.shell.trading.switch.mode().stricter(index.mode),
+            mode: self.mode_now(),
             now: self.shell.now(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::index::{Holding, Index, IndexEvent};
+use evenkeel_domain::index::{Index, IndexEvent};
 use evenkeel_domain::rebalance::{
     self, Effect, OrderOutcome, Reason, Rebalance, RebalanceRefusal, RebalanceStatus,
 };
@@ -113,7 +113,7 @@ impl Live {
 
     fn decide_report(&self, index: &Index, step: u32, outcome: OrderOutcome) -> Vec<Event> {
         let rules = self.rules();
-        let conditions = self.conditions(index, &rules);
+        let conditions = self.conditions(&rules);
         let decided = match rebalance::report(index, step, outcome, &conditions) {
             Err(RebalanceRefusal::Arithmetic(_)) => {
                 let reason =
@@ -133,17 +133,9 @@ impl Live {
     /// The end of a round.
     fn decide_balances(&self, index: &Index, balances: Option<&Balances>) -> Vec<Event> {
         let rules = self.rules();
-        let conditions = self.conditions(index, &rules);
-        let held = balances.map(|balances| {
-            let line = |&(asset, quantity)| Holding { asset, quantity };
-            (
-                balances.cash,
-                balances.holdings.iter().map(line).collect::<Vec<_>>(),
-            )
-        });
-        let held = held
-            .as_ref()
-            .map(|(cash, holdings)| (*cash, holdings.as_slice()));
+        let conditions = self.conditions(&rules);
+        let lines = balances.map(Balances::lines).unwrap_or_default();
+        let held = balances.map(|balances| (balances.cash, lines.as_slice()));
         let prices = self.shell.latest_prices();
         let settled = rebalance::settle(index, held, &prices, &conditions);
         let settled = settled.inspect_err(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::index::{self, Holding, Index, IndexCommand, IndexEvent, Status};
+use evenkeel_domain::index::{self, Index, IndexCommand, IndexEvent, Status};
 use evenkeel_events::AppendError;
 use ractor::ActorRef;
 use tokio::time::timeout;
@@ -71,7 +71,7 @@ impl Live {
             request,
         } = held;
         let compared = if version == self.version {
-            self.book_held(balances, &request.origin).await?
+            self.book_held(&balances, &request.origin).await?
         } else {
             Compared::Busy
         };
@@ -81,15 +81,12 @@ impl Live {
 
     async fn book_held(
         &mut self,
-        balances: Balances,
+        balances: &Balances,
         origin: &Origin,
     ) -> Result<Compared, AppendError> {
-        let Balances { cash, holdings } = balances;
-        let holdings = holdings.into_iter();
-        let holdings = holdings.map(|(asset, quantity)| Holding { asset, quantity });
         let command = IndexCommand::Reconcile {
-            cash,
-            holdings: holdings.collect(),
+            cash: balances.cash,
+            holdings: balances.lines(),
         };
         let events = match index::decide(self.index.as_ref(), command, self.shell.now()) {
             Ok(events) => events,

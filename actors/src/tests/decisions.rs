@@ -1,9 +1,10 @@
 //! What people decide while a rebalance runs: kill switches, calling off, saying what became of
 //! an order.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use evenkeel_domain::index::{Constituent, Funds, Method};
+use evenkeel_domain::index::{Constituent, Funds, Index, Method};
 use evenkeel_domain::rebalance::{OrderOutcome, Phase, Reason, RebalanceRefusal, RebalanceStatus};
 use evenkeel_domain::trading::{SwitchReason, TradingMode};
 use evenkeel_domain::values::{IndexId, Percent, RebalanceId};
@@ -24,6 +25,14 @@ async fn running(engine: &Engine, caller: &Caller, id: IndexId) -> RebalanceId {
         .until(caller, id, |index| index.rebalance.is_some())
         .await;
     view.index.rebalance.unwrap().rebalance_id
+}
+
+fn has_an_open_order(index: &Index) -> bool {
+    index.rebalance.as_ref().is_some_and(|r| r.accepted)
+}
+
+fn set_silent(world: &World, silent: bool) {
+    world.venue.silent.store(silent, Ordering::SeqCst);
 }
 
 fn reason(text: &str) -> Reason {
@@ -173,10 +182,7 @@ async fn a_rebalance_that_is_called_off_closes_its_open_order_and_keeps_the_part
     engine.push("130", "100").await;
     engine.cycle().await;
     let rebalance_id = running(&engine, &caller, id).await;
-    let open = |index: &evenkeel_domain::index::Index| {
-        index.rebalance.as_ref().is_some_and(|r| r.accepted)
-    };
-    engine.until(&caller, id, open).await;
+    engine.until(&caller, id, has_an_open_order).await;
     let cancel = engine.cancel_rebalance(&caller, id, rebalance_id, reason("enough"));
     cancel.await.unwrap();
     engine.at_rest(&caller, id).await;
@@ -211,7 +217,7 @@ async fn stuck(world: &World, engine: &Engine, caller: &Caller) -> (IndexId, Reb
     world.venue.script.lock().unwrap().push(Fault::Silence);
     engine.push("130", "100").await;
     engine.cycle().await;
-    let is_stuck = |index: &evenkeel_domain::index::Index| {
+    let is_stuck = |index: &Index| {
         let rebalance = index.rebalance.as_ref();
         rebalance.is_some_and(|r| r.phase == Phase::Stuck)
     };
@@ -228,10 +234,7 @@ async fn a_stuck_rebalance_goes_on_when_an_operator_says_what_became_of_its_orde
     let unfilled = OrderOutcome::Refused(reason("the venue's own books do not have it"));
     let other = engine.resolve_rebalance(&caller, id, rebalance_id, 7, unfilled.clone());
     assert!(other.await.is_err(), "another step");
-    world
-        .venue
-        .silent
-        .store(false, std::sync::atomic::Ordering::SeqCst);
+    set_silent(&world, false);
     let resolve = engine.resolve_rebalance(&caller, id, rebalance_id, 1, unfilled.clone());
     resolve.await.unwrap();
     engine.at_rest(&caller, id).await;
@@ -254,10 +257,7 @@ async fn a_stuck_rebalance_that_is_called_off_ends_when_the_venue_speaks_again()
     time_passes(Duration::from_mins(1)).await;
     let index = engine.index(&caller, id).await.unwrap().index;
     assert!(index.rebalance.is_some(), "nobody knows yet");
-    world
-        .venue
-        .silent
-        .store(false, std::sync::atomic::Ordering::SeqCst);
+    set_silent(&world, false);
     engine.cycle().await;
     engine.at_rest(&caller, id).await;
     let record = last(&engine, &caller, id).await;
@@ -278,10 +278,7 @@ async fn an_order_that_was_resolved_as_not_filled_is_never_sent_afterwards() {
     let unfilled = OrderOutcome::Refused(reason("the venue's own books do not have it"));
     let resolve = engine.resolve_rebalance(&caller, id, rebalance_id, 1, unfilled);
     resolve.await.unwrap();
-    world
-        .venue
-        .silent
-        .store(false, std::sync::atomic::Ordering::SeqCst);
+    set_silent(&world, false);
     engine.at_rest(&caller, id).await;
     // Whatever the saga had still in its mailbox is done after this.
     time_passes(Duration::from_mins(1)).await;
@@ -304,14 +301,8 @@ async fn a_venue_that_falls_silent_with_an_order_open_leaves_the_rebalance_stuck
     world.venue.script.lock().unwrap().push(Fault::Open);
     engine.push("130", "100").await;
     engine.cycle().await;
-    let open = |index: &evenkeel_domain::index::Index| {
-        index.rebalance.as_ref().is_some_and(|r| r.accepted)
-    };
-    engine.until(&caller, id, open).await;
-    world
-        .venue
-        .silent
-        .store(true, std::sync::atomic::Ordering::SeqCst);
+    engine.until(&caller, id, has_an_open_order).await;
+    set_silent(&world, true);
     time_passes(Duration::from_mins(10)).await;
     let index = engine.index(&caller, id).await.unwrap().index;
     let phase = index.rebalance.map(|rebalance| rebalance.phase);
@@ -328,10 +319,7 @@ async fn a_stuck_rebalance_is_counted_after_a_restart_too_and_once() {
     let engine = world.engine().await;
     engine.index(&caller, id).await.unwrap();
     assert_eq!(engine.status().rebalances_stuck, 1, "after the restart");
-    world
-        .venue
-        .silent
-        .store(false, std::sync::atomic::Ordering::SeqCst);
+    set_silent(&world, false);
     engine.cycle().await;
     engine.at_rest(&caller, id).await;
     assert_eq!(engine.status().rebalances_stuck, 0);
