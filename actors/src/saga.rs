@@ -161,9 +161,11 @@ impl SagaArguments {
         if pause.is_zero() {
             return Urge::None;
         }
+        // What was said wins over a wait that ends at the same instant, always: a seed replays.
         tokio::select! {
-            () = tokio::time::sleep(pause) => Urge::None,
+            biased;
             changed = self.urge.changed() => self.after(&changed),
+            () = tokio::time::sleep(pause) => Urge::None,
         }
     }
 

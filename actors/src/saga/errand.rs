@@ -298,6 +298,7 @@ impl Errand<'_> {
             return;
         }
         tokio::select! {
+            biased;
             _ = all.changed() => {}
             _ = own.changed() => {}
             // What it is, whoever looks next sees.

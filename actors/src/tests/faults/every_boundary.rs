@@ -238,6 +238,7 @@ async fn to_the_end(
             }
         }
         tokio::select! {
+            biased;
             changed = positions.changed() => changed.unwrap(),
             () = time_passes(Duration::from_secs(5)) => {
                 // An engine that is being restarted refuses; the next round asks again.
@@ -276,6 +277,7 @@ async fn live(
     begin.await.unwrap();
     loop {
         let ended = tokio::select! {
+            biased;
             () = to_the_end(&stage, &engine, &caller, id, &mut todo) => true,
             died = crashes.changed() => {
                 died.unwrap();
