@@ -238,7 +238,7 @@ pub(crate) fn halves(method: Method) -> Definition {
     Definition {
         name: Name::required("halves").unwrap(),
         description: Description::default(),
-        constituents: vec![half("A"), half("B")],
+        constituents: vec![half("A"), half("B")].into(),
         cash_percentage: Percent::ZERO,
         rebalancing: Rebalancing {
             method,

@@ -63,7 +63,7 @@ pub fn definition(targets: &[(&str, &str)]) -> Definition {
     Definition {
         name: Name::required("Two assets").unwrap(),
         description: Description::default(),
-        constituents,
+        constituents: constituents.into(),
         cash_percentage: Percent::HUNDRED.sub(invested).unwrap(),
         rebalancing: Rebalancing::default(),
         risk: Risk::default(),

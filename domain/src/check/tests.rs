@@ -270,8 +270,10 @@ fn the_measure_says_which_figure_is_held_against_the_threshold() {
 fn a_line_outside_its_own_band_is_a_breach_and_told_with_its_numbers() {
     for (width, verdict) in [("0.5", Verdict::Quiet), ("0.49", DRIFT)] {
         let mut definition = halves(Method::Drift);
-        definition.constituents[1].band = Some(Band::Absolute {
-            width: percent(width),
+        definition.constituents.edit(|lines| {
+            lines[1].band = Some(Band::Absolute {
+                width: percent(width),
+            });
         });
         let mut world = given(definition)
             .holding("AAA", "101")

@@ -22,7 +22,7 @@ impl Locked {
     #[inline]
     pub(crate) fn count(
         &mut self,
-        constituent: Option<&Constituent>,
+        constituent: Option<Constituent>,
         value: Amount,
     ) -> Result<(), ArithmeticError> {
         if let Some(constituent) = constituent.filter(|constituent| constituent.locked) {

@@ -114,7 +114,7 @@ impl Scan {
     pub(super) fn look(
         &mut self,
         line: usize,
-        constituent: Option<&Constituent>,
+        constituent: Option<Constituent>,
         value: Amount,
     ) -> Result<(), ArithmeticError> {
         if constituent.is_some_and(|constituent| constituent.locked) {
@@ -193,7 +193,7 @@ pub(super) fn relative(
 /// The line as one outside its own band, if it is.
 fn outside(
     basis: &Basis,
-    constituent: &Constituent,
+    constituent: Constituent,
     distance: Amount,
 ) -> Result<Option<Outside>, ArithmeticError> {
     let Some(band) = constituent.band else {

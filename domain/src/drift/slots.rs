@@ -58,7 +58,7 @@ impl Slots {
             at(prices.entries(), place.price).is_some_and(|(found, _)| *found == asset)
         };
         let mut linked = foreign.len();
-        for (place, constituent) in listed.iter().zip(constituents) {
+        for (place, constituent) in listed.iter().zip(constituents.iter()) {
             match at(&index.holdings, place.holding) {
                 Some(holding) if holding.asset != constituent.asset => return false,
                 Some(_) => linked += 1,

@@ -158,8 +158,10 @@ fn fitting_slots_are_kept() {
 #[test]
 fn locked_lines_and_the_buffer_are_left_out_of_what_is_shared() {
     let mut definition = definition(&[("AAA", "50"), ("BBB", "30"), ("CCC", "20")]);
-    definition.constituents[0].locked = true;
-    definition.constituents[2].band = Some(Band::FiveTwentyFive);
+    definition.constituents.edit(|lines| lines[0].locked = true);
+    definition
+        .constituents
+        .edit(|lines| lines[2].band = Some(Band::FiveTwentyFive));
     definition.risk.cash_buffer = amount("100");
     // 1,100 with cash: 100 kept back, 600 locked, 400 for targets of 30 and 20.
     let world = given(definition)

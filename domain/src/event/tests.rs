@@ -128,10 +128,14 @@ fn a_life() -> World {
     definition.tags = vec![Tag::required("größe").unwrap()];
     definition.risk.max_trade_notional = Some(amount("100000"));
     definition.risk.max_turnover = Some(percent("100"));
-    definition.constituents[0].band = Some(Band::Absolute {
-        width: percent("2.5"),
+    definition.constituents.edit(|lines| {
+        lines[0].band = Some(Band::Absolute {
+            width: percent("2.5"),
+        });
     });
-    definition.constituents[1].band = Some(Band::FiveTwentyFive);
+    definition
+        .constituents
+        .edit(|lines| lines[1].band = Some(Band::FiveTwentyFive));
     definition.rebalancing.cooldown = Span::from_secs(1);
     definition.rebalancing.approval = Some(Span::from_hours(1));
     let mut world = given(definition.clone())
@@ -437,8 +441,10 @@ fn definitions() -> Vec<IndexUpdated> {
     ];
     let with = |(measure, scope, destination)| {
         let mut definition = definition(&[("AAA", "50"), ("BRK-B", "40")]);
-        definition.constituents[0].band = Some(band("25"));
-        definition.constituents[1].locked = true;
+        definition
+            .constituents
+            .edit(|lines| lines[0].band = Some(band("25")));
+        definition.constituents.edit(|lines| lines[1].locked = true);
         definition.rebalancing.measure = measure;
         definition.rebalancing.scope = scope;
         definition.rebalancing.destination = destination;

@@ -24,8 +24,8 @@ use crate::values::{Amount, Asset, IndexId, OwnerId, Quantity, Timestamp, Transf
 pub use apply::{apply, apply_rebalance};
 pub use decide::{IndexCommand, IndexRefusal, TRANSFERS_MAX, decide};
 pub use definition::{
-    Account, Band, CONSTITUENTS_MAX, Constituent, Definition, DefinitionError, Description,
-    Destination, DriftMeasure, Method, Name, Rebalancing, Risk, Scope, TAGS_MAX, Tag,
+    Account, Band, CONSTITUENTS_MAX, Constituent, Constituents, Definition, DefinitionError,
+    Description, Destination, DriftMeasure, Method, Name, Rebalancing, Risk, Scope, TAGS_MAX, Tag,
     WEIGHT_TOLERANCE,
 };
 pub use event::{

@@ -123,21 +123,24 @@ type Change = fn(&mut Definition);
 #[test]
 fn a_definition_names_the_field_and_the_rule_that_it_breaks() {
     let table: [(Change, &str); 15] = [
-        (|d| d.constituents.clear(), "at least one constituent"),
         (
-            |d| d.constituents = vec![d.constituents[0]; 201],
+            |d| d.constituents.edit(Vec::clear),
+            "at least one constituent",
+        ),
+        (
+            |d| d.constituents.edit(|lines| *lines = vec![lines[0]; 201]),
             "at most 200",
         ),
         (
-            |d| d.constituents[1].asset = asset("AAA"),
+            |d| d.constituents.edit(|lines| lines[1].asset = asset("AAA")),
             "asset AAA stands more than once",
         ),
         (
-            |d| d.constituents[0].target = Percent::ZERO,
+            |d| d.constituents.edit(|lines| lines[0].target = Percent::ZERO),
             "percentage of AAA must be greater",
         ),
         (
-            |d| d.constituents[0].target = percent("-5"),
+            |d| d.constituents.edit(|lines| lines[0].target = percent("-5")),
             "percentage of AAA must be greater",
         ),
         (
@@ -188,22 +191,29 @@ fn bands_locks_and_limits_name_the_field_and_the_rule_that_they_break() {
     let table: [(Change, &str); 8] = [
         (
             |d| {
-                d.constituents[1].band = Some(Band::Absolute {
-                    width: Percent::ZERO,
+                d.constituents.edit(|lines| {
+                    lines[1].band = Some(Band::Absolute {
+                        width: Percent::ZERO,
+                    });
                 });
             },
             "band of BBB must have a width above 0",
         ),
         (
             |d| {
-                d.constituents[0].band = Some(Band::Relative {
-                    width: percent("100.1"),
+                d.constituents.edit(|lines| {
+                    lines[0].band = Some(Band::Relative {
+                        width: percent("100.1"),
+                    });
                 });
             },
             "band of AAA must have a width above 0 and at most 100, got 100.1",
         ),
         (
-            |d| d.constituents.iter_mut().for_each(|c| c.locked = true),
+            |d| {
+                d.constituents
+                    .edit(|lines| lines.iter_mut().for_each(|line| line.locked = true));
+            },
             "at least one constituent must not be locked",
         ),
         (

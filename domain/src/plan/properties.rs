@@ -134,7 +134,7 @@ fn case(seed: u64) -> Case {
     let cash_weight = if dice.one_in(3) { dice.below(300) } else { 0 };
     let sum = Decimal::from(weights.iter().sum::<u64>() + cash_weight);
     let mut left = Decimal::ONE_HUNDRED;
-    definition.constituents.clear();
+    let mut lines = Vec::new();
     for (at, weight) in weights.iter().enumerate() {
         let share = Decimal::from(*weight) * Decimal::ONE_HUNDRED / sum;
         let share = share.round_dp(4).max(Decimal::new(1, 4)).min(left);
@@ -144,8 +144,9 @@ fn case(seed: u64) -> Case {
         let mut line = Constituent::new(asset(&format!("A{at}")), target);
         line.band = band(&mut dice);
         line.locked = at > 0 && dice.one_in(6);
-        definition.constituents.push(line);
+        lines.push(line);
     }
+    definition.constituents = lines.into();
     definition.cash_percentage = Percent::new(left);
     let mut world = given(definition);
     let mut rules_of = BTreeMap::new();

@@ -360,7 +360,9 @@ fn a_band_of_its_own_stands_for_the_threshold() {
     for (band, expected) in table {
         let mut definition = definition(&[("AAA", "40"), ("BBB", "30"), ("CCC", "20")]);
         definition.rebalancing.scope = Scope::Breaching;
-        definition.constituents[0].band = Some(band);
+        definition
+            .constituents
+            .edit(|lines| lines[0].band = Some(band));
         let mut world = given(definition)
             .holding("AAA", "500")
             .holding("BBB", "240")
@@ -374,7 +376,7 @@ fn a_band_of_its_own_stands_for_the_threshold() {
 
 #[test]
 fn a_locked_line_is_left_alone_and_the_others_share_the_rest() {
-    let plan = banded(|definition| definition.constituents[0].locked = true);
+    let plan = banded(|definition| definition.constituents.edit(|lines| lines[0].locked = true));
     // 500 are left for equal targets.
     assert_eq!(orders(&plan), ["SELL CCC 10", "BUY BBB 10"]);
     assert_eq!(skipped(&plan), ["AAA Locked"]);

@@ -17,8 +17,8 @@
 //! or `{"type": "FRACTION", "percent": "50"}`.
 
 use evenkeel_domain::index::{
-    Account, Band, Constituent, Definition, Destination, DriftMeasure, Method, Rebalancing, Risk,
-    Scope, Tag,
+    Account, Band, Constituent, Constituents, Definition, Destination, DriftMeasure, Method,
+    Rebalancing, Risk, Scope, Tag,
 };
 use evenkeel_domain::values::Span;
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn or_kept<T: Clone>(given: Option<T>, kept: &T) -> Option<T> {
     given.or_else(|| Some(kept.clone()))
 }
 
-fn constituents(fields: &mut Fields, base: Option<&Definition>) -> Option<Vec<Constituent>> {
+fn constituents(fields: &mut Fields, base: Option<&Definition>) -> Option<Constituents> {
     if base.is_none() && !fields.has("constituents") {
         fields.refuse("constituents", "required", "it is required");
         return None;
@@ -100,7 +100,7 @@ fn constituents(fields: &mut Fields, base: Option<&Definition>) -> Option<Vec<Co
             });
         }
     }
-    Some(constituents)
+    Some(constituents.into())
 }
 
 /// The band of a constituent, if it has one; a wrong one is noted.
@@ -260,7 +260,10 @@ mod tests {
         assert_eq!(definition.rebalancing.min_interval.to_string(), "24h");
         assert_eq!(definition.risk.min_trade_notional.to_string(), "1");
         assert_eq!(definition.risk.max_trade_notional, None);
-        assert_eq!(definition.constituents[1].target.to_string(), "40");
+        assert_eq!(
+            definition.constituents.get(1).unwrap().target.to_string(),
+            "40"
+        );
         assert!(definition.tags.is_empty());
     }
 

@@ -2,7 +2,7 @@
 
 use evenkeel_actors::engine::{IndexFilter, IndexView};
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::index::{Constituent, Holding, Rebalancing, Risk, SkipReason, Status};
+use evenkeel_domain::index::{Constituents, Holding, Rebalancing, Risk, SkipReason, Status};
 use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::{Amount, IndexId, OwnerId, Percent, RebalanceId, Text, Timestamp};
 use http::{Method, StatusCode};
@@ -50,7 +50,7 @@ struct IndexBody<'a> {
     tags: Vec<&'a str>,
     account: &'a str,
     status: Status,
-    constituents: &'a [Constituent],
+    constituents: &'a Constituents,
     cash_percentage: Percent,
     holdings: &'a [Holding],
     cash: Amount,

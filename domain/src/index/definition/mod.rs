@@ -1,15 +1,17 @@
 //! What the owner says about an index, and the rules that it must meet.
 
 mod band;
+mod constituents;
 mod parameters;
 mod validate;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::values::{Asset, Percent, Text};
+use crate::values::{Percent, Text};
 
 pub use band::{Band, Destination};
+pub use constituents::{Constituent, Constituents};
 pub use parameters::{DriftMeasure, Method, Rebalancing, Risk, Scope};
 pub use validate::DefinitionError;
 
@@ -29,34 +31,6 @@ pub type Tag = Text<40>;
 /// The venue account that an index trades on.
 pub type Account = Text<64>;
 
-/// An asset and its share of the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Constituent {
-    /// The asset.
-    pub asset: Asset,
-    /// Target weight in per cent of the total value with cash.
-    #[serde(rename = "percentage")]
-    pub target: Percent,
-    /// How far it may stray by itself; none leaves it to the index threshold.
-    pub band: Option<Band>,
-    /// Never traded: the others share the value that is left without it.
-    #[serde(default)]
-    pub locked: bool,
-}
-
-impl Constituent {
-    /// An asset without a band of its own, not locked; the target in per cent.
-    pub const fn new(asset: Asset, target: Percent) -> Self {
-        Self {
-            asset,
-            target,
-            band: None,
-            locked: false,
-        }
-    }
-}
-
 /// What the owner says about an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,7 +40,7 @@ pub struct Definition {
     /// Description.
     pub description: Description,
     /// Constituents; targets and `cash_percentage` sum to 100.
-    pub constituents: Vec<Constituent>,
+    pub constituents: Constituents,
     /// Target weight of cash in per cent.
     pub cash_percentage: Percent,
     /// When it is rebalanced.

@@ -99,7 +99,7 @@ impl Definition {
             more => return Err(DefinitionError::TooManyConstituents(more)),
         }
         let mut seen = BTreeSet::new();
-        for constituent in &self.constituents {
+        for constituent in self.constituents.iter() {
             if !constituent.target.is_positive() {
                 return Err(DefinitionError::TargetNotPositive(constituent.asset));
             }
@@ -186,18 +186,25 @@ impl Definition {
         if off.is_zero() {
             return Ok(());
         }
-        for constituent in &mut self.constituents {
-            constituent.target = scaled(constituent.target, sum).ok_or_else(refuse)?;
+        let mut lines = Vec::from(std::mem::take(&mut self.constituents));
+        for line in &mut lines {
+            line.target = scaled(line.target, sum).ok_or_else(refuse)?;
         }
         self.cash_percentage = scaled(self.cash_percentage, sum).ok_or_else(refuse)?;
+        self.constituents = lines.into();
         let residue = Percent::HUNDRED.sub(self.weights_sum()?);
         let residue = residue.map_err(|_| refuse())?;
+        self.give_to_the_largest(residue).ok_or_else(refuse)
+    }
+
+    fn give_to_the_largest(&mut self, residue: Percent) -> Option<()> {
+        let mut lines = Vec::from(std::mem::take(&mut self.constituents));
         // Reversed, because of equal lines `max_by_key` takes the last.
-        let largest = self.constituents.iter_mut().rev().max_by_key(|c| c.target);
-        if let Some(largest) = largest {
-            largest.target = largest.target.add(residue).map_err(|_| refuse())?;
+        if let Some(largest) = lines.iter_mut().rev().max_by_key(|line| line.target) {
+            largest.target = largest.target.add(residue).ok()?;
         }
-        Ok(())
+        self.constituents = lines.into();
+        Some(())
     }
 
     fn weights_sum(&self) -> Result<Percent, DefinitionError> {
