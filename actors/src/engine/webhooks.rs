@@ -156,13 +156,38 @@ impl Engine {
                 )
                 .await
             }
-            Some(false) => {
-                let reason = Reason::optional("switched off by its owner").unwrap_or_default();
-                self.send(caller, owner, id, WebhookCommand::Disable { reason })
-                    .await
-            }
+            Some(false) => self.switch_off(caller, owner, id, Reason::default()).await,
             None => Ok(view),
         }
+    }
+
+    /// Delivers no more until it is enabled; without a reason the log says that its owner did it.
+    /// What comes meanwhile waits in the log.
+    pub async fn disable_webhook(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        reason: Reason,
+    ) -> Result<WebhookView, EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        self.switch_off(caller, owner, id, reason).await
+    }
+
+    async fn switch_off(
+        &self,
+        caller: &Caller,
+        owner: OwnerId,
+        id: WebhookId,
+        reason: Reason,
+    ) -> Result<WebhookView, EngineError> {
+        let reason = if reason.as_str().is_empty() {
+            Reason::optional("switched off by its owner").unwrap_or_default()
+        } else {
+            reason
+        };
+        self.send(caller, owner, id, WebhookCommand::Disable { reason })
+            .await
     }
 
     /// Deletes a subscription.

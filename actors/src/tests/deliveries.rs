@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use evenkeel_domain::index::Method;
 use evenkeel_domain::values::WebhookId;
-use evenkeel_domain::webhook::{Description, Filter, Target, Url};
+use evenkeel_domain::webhook::{
+    Description, ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, Reason, Target, Url,
+};
 
 use crate::Engine;
 use crate::engine::{Caller, EngineError};
@@ -119,6 +121,63 @@ async fn ten_failed_deliveries_disable_and_enabling_resumes_where_it_stopped() {
         all.len() <= before + 4,
         "what had not ended goes out, nothing else"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_disabled_is_told_to_the_owners_other_subscriptions_and_never_to_itself() {
+    let world = World::new();
+    let (engine, alice, bob) = (world.engine().await, owner(1), owner(2));
+    let gone = subscribe(&engine, &alice, &["*"]).await;
+    world.receiver.answers.lock().unwrap().push(410);
+    engine
+        .create_index(&alice, crate::testing::halves(Method::None))
+        .await
+        .unwrap();
+    let mut positions = engine.watch();
+    while engine.webhook(&alice, gone).await.unwrap().webhook.enabled {
+        positions.changed().await.unwrap();
+    }
+    // Given subscriptions that look at the log from before that event on.
+    engine.enable_webhook(&alice, gone, false).await.unwrap();
+    let other = subscribe(&engine, &alice, &["webhook.disabled"]).await;
+    let foreign = subscribe(&engine, &bob, &["webhook.*"]).await;
+    let reason = Reason::required("it moves").unwrap();
+    engine.disable_webhook(&alice, gone, reason).await.unwrap();
+    // When the disabled one is enabled again, it has both events before it.
+    engine.enable_webhook(&alice, gone, false).await.unwrap();
+    engine
+        .create_index(&alice, crate::testing::halves(Method::None))
+        .await
+        .unwrap();
+    let all = world.receiver.wait_for(3).await;
+    let of = |id: WebhookId| {
+        let own = format!("msg_{:032x}_", id.as_u128());
+        let own = all.iter().filter(move |(id, _)| id.starts_with(&own));
+        own.map(|(_, event_type)| event_type.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(gone), ["index.created", "index.created"]);
+    assert_eq!(of(other), ["webhook.disabled"]);
+    assert!(of(foreign).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_put_off_holds_up_what_is_far_behind_it() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    subscribe(&engine, &caller, &["index.paused", "index.resumed"]).await;
+    let index = engine.funded(&caller, Method::Drift).await;
+    world.receiver.answers.lock().unwrap().push(503);
+    let pairs = ENDED_AHEAD_MAX / 2 + 50;
+    for _ in 0..pairs {
+        engine.pause_index(&caller, index).await.unwrap();
+        engine.resume_index(&caller, index).await.unwrap();
+    }
+    let all = world.receiver.wait_for(2 * pairs + 1).await;
+    let (put_off, _) = &all[0];
+    let again = all.iter().rposition(|(id, _)| id == put_off).unwrap();
+    assert!(again > 0, "it came again");
+    assert!(again <= ENDED_AHEAD_MAX + IN_FLIGHT_MAX, "{again}");
 }
 
 #[tokio::test(start_paused = true)]

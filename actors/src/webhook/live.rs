@@ -7,8 +7,8 @@ use std::time::Duration;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    self, AttemptReport, AttemptResult, IN_FLIGHT_MAX, RETRY_AFTER_MAX, Webhook, WebhookCommand,
-    WebhookEvent, WebhookRefusal,
+    self, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, RETRY_AFTER_MAX, Webhook,
+    WebhookCommand, WebhookEvent, WebhookRefusal,
 };
 use evenkeel_events::{AppendError, OwnerKey, Position, ReadError, Recorded, StreamId};
 use ractor::ActorRef;
@@ -148,12 +148,14 @@ impl Live {
 
     /// Begins deliveries until the window is full or everything has been looked at.
     async fn fill(&mut self) -> Result<(), Halt> {
-        let enabled = |live: &Self| {
-            live.webhook
-                .as_ref()
-                .is_some_and(|webhook| webhook.enabled && !webhook.deleted)
+        // One that is far ahead of a delivery that is put off waits for it.
+        let begins = |live: &Self| {
+            live.webhook.as_ref().is_some_and(|webhook| {
+                let room = webhook.ended_ahead.len() < ENDED_AHEAD_MAX;
+                webhook.enabled && !webhook.deleted && room
+            })
         };
-        while enabled(self) && self.flights.len() < IN_FLIGHT_MAX && self.scanned < self.target {
+        while begins(self) && self.flights.len() < IN_FLIGHT_MAX && self.scanned < self.target {
             let page = self.shell.journal.log.read(self.scanned, PAGE).await?;
             let Some(last) = page.last().map(|recorded| recorded.position) else {
                 return Ok(());
@@ -177,7 +179,9 @@ impl Live {
     fn consider(&mut self, recorded: &Recorded) {
         let Some(webhook) = &self.webhook else { return };
         let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-        if !own || !webhook.target.events.matches(&recorded.event_type) {
+        // What becomes of it is told to the owner's other subscriptions.
+        let itself = recorded.stream == self.stream;
+        if !own || itself || !webhook.target.events.matches(&recorded.event_type) {
             return;
         }
         let position = recorded.position;

@@ -19,7 +19,8 @@ pub(crate) fn message_id(webhook: WebhookId, position: Position) -> String {
     format!("msg_{:032x}_{position}", webhook.as_u128())
 }
 
-/// The body for an event: `{"type","timestamp","data"}`, data with `indexId` and `indexName`.
+/// The body for an event: `{"type","timestamp","data"}`, data with `indexId` and `indexName`
+/// where an index is concerned, with `webhookId` where a subscription is.
 pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayError> {
     let event = journal::decode(recorded)?;
     let mut data = match catalogue::to_json(&event) {
@@ -34,6 +35,9 @@ pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayEr
             .map(|entry| entry.name.to_string());
         data.insert("indexId".to_owned(), json!(index_id));
         data.insert("indexName".to_owned(), json!(name));
+    }
+    if let Ok(webhook_id) = recorded.stream.as_str().parse::<WebhookId>() {
+        data.insert("webhookId".to_owned(), json!(webhook_id));
     }
     data.insert("position".to_owned(), json!(recorded.position));
     let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);

@@ -40,7 +40,7 @@ pub struct AttemptReport {
     pub result: AttemptResult,
     /// Its duration in milliseconds.
     pub duration_ms: u32,
-    /// From 0 to 999: spreads retries over ±20 %.
+    /// From 0 to 999, drawn evenly: where in its span a retry falls.
     pub jitter_permille: u16,
     /// What `low_water` becomes if this delivery ends now.
     pub low_water: u64,
@@ -106,8 +106,8 @@ pub enum WebhookRefusal {
 
 /// Which events a command leads to.
 ///
-/// A failed attempt is retried after 2 s, 4 s (±20 % jitter), or after what the receiver asked
-/// for, up to [`RETRY_AFTER_MAX`]; the third failure ends the delivery; status 410 ends it and
+/// A failed attempt is retried within 2 s, then within 4 s (full jitter), or after what the
+/// receiver asked for, up to [`RETRY_AFTER_MAX`]; the third failure ends the delivery; status 410 ends it and
 /// disables at once; the tenth consecutive failed delivery disables.
 pub fn decide(
     webhook: Option<&Webhook>,
@@ -247,14 +247,13 @@ fn disabled(reason: Reason, at: Timestamp) -> WebhookEvent {
     WebhookEvent::Disabled(WebhookDisabled { reason, at })
 }
 
-/// The wait after a failed attempt: doubles each time, spread over ±20 % so that receivers are
-/// not hit in step; longer where the receiver asked for it.
+/// The wait after a failed attempt: drawn evenly from a span that doubles each time ("full
+/// jitter", M. Brooker, "Exponential Backoff And Jitter", 2015), so that the retries of many
+/// deliveries do not fall together; longer where the receiver asked for it.
 fn retry_wait(attempt: u32, jitter_permille: u16, retry_after: Option<Span>) -> Span {
     let doublings = attempt.saturating_sub(1).min(ATTEMPTS_MAX);
-    let backoff = BACKOFF_FIRST.as_millis() << doublings;
-    // From 800 to 1,200 permille.
-    let spread = 800 + u64::from(jitter_permille.min(999)) * 400 / 999;
-    let backoff = Span::from_millis(backoff * spread / 1_000);
+    let span = BACKOFF_FIRST.as_millis() << doublings;
+    let wait = Span::from_millis(span * u64::from(jitter_permille.min(999)) / 999);
     let asked = retry_after.unwrap_or(Span::ZERO).min(RETRY_AFTER_MAX);
-    backoff.max(asked)
+    wait.max(asked)
 }

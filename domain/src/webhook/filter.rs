@@ -10,7 +10,7 @@ pub const FILTER_MAX: usize = 50;
 const ENTRY_MAX: usize = 64;
 
 /// The event types that owners can subscribe to, besides `*` for all.
-pub const EVENT_TYPES: [&str; 23] = [
+pub const EVENT_TYPES: [&str; 24] = [
     "index.created",
     "index.updated",
     "index.deleted",
@@ -34,6 +34,7 @@ pub const EVENT_TYPES: [&str; 23] = [
     "trade.failed",
     "drift.detected",
     "drift.threshold_exceeded",
+    "webhook.disabled",
 ];
 
 /// Which events a subscription wants.

@@ -32,10 +32,14 @@ pub const FAILURES_MAX: u32 = 10;
 pub const ATTEMPTS_MAX: u32 = 3;
 /// Wait before the second attempt; doubles with each further one.
 pub const BACKOFF_FIRST: Span = Span::from_secs(2);
-/// Longest `Retry-After` that is honoured.
-pub const RETRY_AFTER_MAX: Span = Span::from_secs(300);
+/// Longest `Retry-After` that is honoured: a receiver may ask for a day of quiet, not for silence
+/// for ever.
+pub const RETRY_AFTER_MAX: Span = Span::from_hours(24);
 /// Deliveries of one subscription in flight: keeps a slow receiver from holding memory.
 pub const IN_FLIGHT_MAX: usize = 8;
+/// Deliveries that end while an earlier one is still retried, until the subscription waits for
+/// it: keeps its state below 32 KiB however long a receiver puts one event off.
+pub const ENDED_AHEAD_MAX: usize = 4_096;
 /// Both secrets sign for this long after a rotation.
 pub const ROTATION_OVERLAP: Span = Span::from_hours(24);
 
@@ -82,7 +86,7 @@ pub struct Webhook {
     pub failure_count: u32,
     /// Every matching event up to here has ended.
     pub low_water: u64,
-    /// Deliveries beyond `low_water` that have ended: at most a window full.
+    /// Deliveries beyond `low_water` that have ended: at most [`ENDED_AHEAD_MAX`] and a window.
     pub ended_ahead: BTreeSet<u64>,
     /// Deliveries with a failed attempt: position, attempts made, when the next is due.
     pub retrying: Vec<(u64, u32, Timestamp)>,

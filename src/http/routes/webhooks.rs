@@ -32,6 +32,7 @@ pub fn rows() -> Vec<Row<Api>> {
             rotate,
         ),
         Row::needs(manage, Method::POST, "/api/webhooks/{id}/enable", enable),
+        Row::needs(manage, Method::POST, "/api/webhooks/{id}/disable", disable),
     ]
 }
 
@@ -233,6 +234,16 @@ async fn enable(api: Api, call: Call) -> Answer {
         .engine
         .enable_webhook(&call.caller, id, from_now)
         .await?;
+    answer(StatusCode::OK, &view)
+}
+
+/// `{"reason"?}`: it delivers no more until it is enabled.
+async fn disable(api: Api, call: Call) -> Answer {
+    let id = id_of(&call)?;
+    let mut fields = Fields::of(&call.body)?;
+    let reason = fields.optional("reason", text).unwrap_or_default();
+    fields.finish()?;
+    let view = api.engine.disable_webhook(&call.caller, id, reason).await?;
     answer(StatusCode::OK, &view)
 }
 

@@ -229,6 +229,7 @@ async fn another_owner_sees_nothing() {
         ("POST", format!("{hook}/test")),
         ("POST", format!("{hook}/rotate-secret")),
         ("POST", format!("{hook}/enable")),
+        ("POST", format!("{hook}/disable")),
         ("GET", format!("{hook}/deliveries")),
         (
             "POST",

@@ -51,6 +51,15 @@ async fn webhooks_are_tried_shown_and_switched() {
         (&json!(false), &json!("https://up/"))
     );
     assert!(off["disabledReason"].is_string());
+    client.post(&format!("{path}/enable"), "").await.fine();
+    let off = client
+        .post(&format!("{path}/disable"), r#"{"reason":"we move"}"#)
+        .await
+        .fine();
+    assert_eq!(
+        (&off["enabled"], &off["disabledReason"]),
+        (&json!(false), &json!("we move"))
+    );
     let on = client
         .post(&format!("{path}/enable"), r#"{"from":"now"}"#)
         .await
