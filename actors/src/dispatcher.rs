@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use evenkeel_domain::values::{OwnerId, WebhookId};
-use evenkeel_domain::webhook::Filter;
+use evenkeel_domain::webhook::Target;
 use evenkeel_events::{Position, Recorded, Subscription};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ pub(crate) struct Wake {
 /// A subscription as the dispatcher sees it.
 #[derive(Clone)]
 pub(crate) struct Route {
-    pub(crate) filter: Filter,
+    pub(crate) target: Target,
     pub(crate) enabled: bool,
     pub(crate) wake: Arc<Mutex<Wake>>,
     pub(crate) actor: ActorRef<WebhookMsg>,
@@ -81,11 +81,18 @@ impl Routes {
             return;
         };
         for route in of_owner.values() {
-            if route.enabled && route.filter.matches(&recorded.event_type) {
+            if route.enabled && wants(&route.target, recorded) {
                 route.note(recorded.position);
             }
         }
     }
+}
+
+/// Whether an event of its owner is for a subscription.
+pub(crate) fn wants(target: &Target, recorded: &Recorded) -> bool {
+    target.wants(&recorded.event_type, || {
+        recorded.stream.as_str().parse().ok()
+    })
 }
 
 /// What the dispatcher is told: a page of the log, and where to say that it has been read.

@@ -12,7 +12,7 @@ use evenkeel_domain::access::{Name, Scope};
 use evenkeel_domain::index::{Funds, Index, Status};
 use evenkeel_domain::job::DRIFT_MONITOR;
 use evenkeel_domain::values::{Amount, EventKey, OwnerId, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{Description, Filter, Target, Url};
+use evenkeel_domain::webhook::{Description, Filter, Schedule, Target, Url};
 use evenkeel_events::{Direction, EventLog, SledLog, SledOptions};
 use ipnet::{IpNet, Ipv4Net};
 
@@ -156,7 +156,9 @@ async fn subscribe(
     let target = Target {
         url,
         events: all,
+        indexes: Vec::new(),
         description: Description::default(),
+        retry: Schedule::default(),
     };
     let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
     let id = match known {

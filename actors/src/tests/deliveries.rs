@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use evenkeel_domain::index::Method;
 use evenkeel_domain::values::WebhookId;
 use evenkeel_domain::webhook::{
-    Description, ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, Reason, Target, Url,
+    Description, ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target,
+    Url, Webhook,
 };
 
 use crate::Engine;
@@ -17,7 +18,9 @@ fn target(events: &[&str]) -> Target {
     Target {
         url: Url::required("https://example.com/hook").unwrap(),
         events: Filter::new(&events).unwrap(),
+        indexes: Vec::new(),
         description: Description::default(),
+        retry: Schedule::default(),
     }
 }
 
@@ -162,10 +165,20 @@ async fn what_is_disabled_is_told_to_the_owners_other_subscriptions_and_never_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_that_is_put_off_holds_up_what_is_far_behind_it() {
+async fn a_delivery_that_is_put_off_for_a_day_holds_up_what_is_far_behind_it_over_a_restart() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
-    subscribe(&engine, &caller, &["index.paused", "index.resumed"]).await;
+    let day = Schedule::new(vec![RETRY_WAIT_MAX; 2]).unwrap();
+    let patient = Target {
+        retry: day,
+        ..target(&["index.paused", "index.resumed"])
+    };
+    let id = engine
+        .create_webhook(&caller, patient, true, true)
+        .await
+        .unwrap()
+        .webhook
+        .webhook_id;
     let index = engine.funded(&caller, Method::Drift).await;
     world.receiver.answers.lock().unwrap().push(503);
     let pairs = ENDED_AHEAD_MAX / 2 + 50;
@@ -173,11 +186,79 @@ async fn a_delivery_that_is_put_off_holds_up_what_is_far_behind_it() {
         engine.pause_index(&caller, index).await.unwrap();
         engine.resume_index(&caller, index).await.unwrap();
     }
+    let mut positions = engine.watch();
+    let ended = |webhook: &Webhook| webhook.ended_ahead.len() >= ENDED_AHEAD_MAX;
+    while !ended(&engine.webhook(&caller, id).await.unwrap().webhook) {
+        positions.changed().await.unwrap();
+    }
+    engine.kill().await;
+    let _engine = world.engine().await;
     let all = world.receiver.wait_for(2 * pairs + 1).await;
     let (put_off, _) = &all[0];
     let again = all.iter().rposition(|(id, _)| id == put_off).unwrap();
     assert!(again > 0, "it came again");
-    assert!(again <= ENDED_AHEAD_MAX + IN_FLIGHT_MAX, "{again}");
+    // What was under way at the kill came twice.
+    assert!(again <= ENDED_AHEAD_MAX + 2 * IN_FLIGHT_MAX, "{again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_that_wait_for_their_retry_hold_up_nothing_else() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let patient = Target {
+        retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
+        ..target(&["index.paused", "index.resumed"])
+    };
+    engine
+        .create_webhook(&caller, patient, true, true)
+        .await
+        .unwrap();
+    // More than a window full are not taken, then everything is.
+    let refused = 3 * IN_FLIGHT_MAX;
+    world
+        .receiver
+        .answers
+        .lock()
+        .unwrap()
+        .extend(vec![503; refused]);
+    for _ in 0..2 * IN_FLIGHT_MAX {
+        engine.pause_index(&caller, index).await.unwrap();
+        engine.resume_index(&caller, index).await.unwrap();
+    }
+    let all = world.receiver.wait_for(4 * IN_FLIGHT_MAX + refused).await;
+    let first: HashSet<_> = all[..4 * IN_FLIGHT_MAX].iter().collect();
+    assert_eq!(
+        first.len(),
+        4 * IN_FLIGHT_MAX,
+        "each came before any came twice"
+    );
+    let distinct: HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), 4 * IN_FLIGHT_MAX, "the rest are retries");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_names_indexes_is_told_of_them_alone() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let one = engine.funded(&caller, Method::Drift).await;
+    let two = engine.funded(&caller, Method::Drift).await;
+    let of_one = Target {
+        indexes: vec![one],
+        ..target(&["*"])
+    };
+    engine
+        .create_webhook(&caller, of_one, true, true)
+        .await
+        .unwrap();
+    engine.pause_index(&caller, two).await.unwrap();
+    engine.pause_index(&caller, one).await.unwrap();
+    engine.resume_index(&caller, two).await.unwrap();
+    engine.resume_index(&caller, one).await.unwrap();
+    let all = world.receiver.wait_for(2).await;
+    let mut told: Vec<&str> = all.iter().map(|(_, told)| told.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["index.paused", "index.resumed"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use evenkeel_domain::Event;
 use evenkeel_domain::access::{AccessEvent, AccessRefusal, Name, Scope};
 use evenkeel_domain::index::Method;
 use evenkeel_domain::values::{OwnerId, Personal, Sealed, Text};
-use evenkeel_domain::webhook::{Filter, Target};
+use evenkeel_domain::webhook::{Filter, Schedule, Target};
 use evenkeel_events::OwnerKey;
 
 use crate::engine::{Caller, EngineError, OwnerView};
@@ -90,7 +90,9 @@ async fn an_owner_of_something_is_not_erased_and_an_erased_one_gets_nothing() {
     let target = || Target {
         url: Text::required("https://example.com/hook").unwrap(),
         events: Filter::new(&["*".to_owned()]).unwrap(),
+        indexes: Vec::new(),
         description: Text::default(),
+        retry: Schedule::default(),
     };
     let hook = engine.create_webhook(&ada, target(), true, true).await;
     let hook = hook.unwrap().webhook.webhook_id;

@@ -80,7 +80,9 @@ async fn a_trade_by_hand_is_found_by_a_run_booked_and_measured() {
     let target = Target {
         url: Url::required("https://up.example/").unwrap(),
         events: Filter::new(&["index.reconciled".to_owned()]).unwrap(),
+        indexes: Vec::new(),
         description: evenkeel_domain::webhook::Description::default(),
+        retry: evenkeel_domain::webhook::Schedule::default(),
     };
     engine
         .create_webhook(&caller, target, true, true)

@@ -109,7 +109,7 @@ impl Actor for WebhookActor {
                 live.attempted(position, attempt, result, duration_ms)
                     .await?;
             }
-            WebhookMsg::Retry(position) => live.attempt(position),
+            WebhookMsg::Retry(position) => live.retry(position).await?,
             WebhookMsg::Get(reply) => drop(reply.send(live.view(false))),
             WebhookMsg::Command(request) => live.command(&myself, *request).await?,
             WebhookMsg::Resend(position, reply) => live.resend(position, reply).await,

@@ -29,8 +29,9 @@ use crate::values::{
     WebhookId,
 };
 use crate::webhook::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, SecretRotated, Target, Webhook,
-    WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookUpdated,
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, Schedule, SecretRotated,
+    Target, Webhook, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled,
+    WebhookUpdated,
 };
 
 #[track_caller]
@@ -190,6 +191,8 @@ fn reason() -> Text<300> {
 
 fn target() -> Target {
     Target {
+        indexes: vec![crate::values::IndexId::from_u128(9)],
+        retry: Schedule::new(vec![Span::from_secs(5), Span::from_hours(24)]).unwrap(),
         url: Text::required("https://example.com/hook").unwrap(),
         events: Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap(),
         description: Text::required("the ledger").unwrap(),

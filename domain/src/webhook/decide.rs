@@ -1,9 +1,9 @@
 //! Commands of a subscription, why they are refused, and the events that they lead to.
 
 use super::{
-    ATTEMPTS_MAX, AttemptFailed, BACKOFF_FIRST, Checkpointed, Delivered, DeliveryFailed,
-    FAILURES_MAX, RETRY_AFTER_MAX, ROTATION_OVERLAP, Reason, SecretRotated, Target, Webhook,
-    WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, RETRY_AFTER_MAX,
+    ROTATION_OVERLAP, Reason, SecretRotated, Target, Webhook, WebhookCreated, WebhookDeleted,
+    WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 use crate::values::{OwnerId, Span, Timestamp, WebhookId};
 
@@ -106,9 +106,9 @@ pub enum WebhookRefusal {
 
 /// Which events a command leads to.
 ///
-/// A failed attempt is retried within 2 s, then within 4 s (full jitter), or after what the
-/// receiver asked for, up to [`RETRY_AFTER_MAX`]; the third failure ends the delivery; status 410 ends it and
-/// disables at once; the tenth consecutive failed delivery disables.
+/// A failed attempt is retried within the next span of the schedule, or after what the receiver
+/// asked for, up to [`RETRY_AFTER_MAX`]; the last failure ends the delivery; status 410 ends it
+/// and disables at once; the tenth consecutive failed delivery disables.
 pub fn decide(
     webhook: Option<&Webhook>,
     command: WebhookCommand,
@@ -202,18 +202,19 @@ fn take_in(
             status,
             reason,
             retry_after,
-        } if report.attempt < ATTEMPTS_MAX && status != Some(GONE) => {
-            let wait = retry_wait(report.attempt, report.jitter_permille, retry_after);
-            Ok(vec![WebhookEvent::AttemptFailed(AttemptFailed {
-                position: report.position,
-                attempt: report.attempt,
-                status,
-                reason,
-                retry_at: at.plus(wait),
-                at,
-            })])
-        }
-        AttemptResult::Failure { status, reason, .. } => {
+        } => {
+            let next = webhook.target.retry.after(report.attempt);
+            if let Some(span) = next.filter(|_| status != Some(GONE)) {
+                let wait = retry_wait(span, report.jitter_permille, retry_after);
+                return Ok(vec![WebhookEvent::AttemptFailed(AttemptFailed {
+                    position: report.position,
+                    attempt: report.attempt,
+                    status,
+                    reason,
+                    retry_at: at.plus(wait),
+                    at,
+                })]);
+            }
             let why = disabling(webhook, status);
             let failed = WebhookEvent::DeliveryFailed(DeliveryFailed {
                 position: report.position,
@@ -247,13 +248,11 @@ fn disabled(reason: Reason, at: Timestamp) -> WebhookEvent {
     WebhookEvent::Disabled(WebhookDisabled { reason, at })
 }
 
-/// The wait after a failed attempt: drawn evenly from a span that doubles each time ("full
-/// jitter", M. Brooker, "Exponential Backoff And Jitter", 2015), so that the retries of many
-/// deliveries do not fall together; longer where the receiver asked for it.
-fn retry_wait(attempt: u32, jitter_permille: u16, retry_after: Option<Span>) -> Span {
-    let doublings = attempt.saturating_sub(1).min(ATTEMPTS_MAX);
-    let span = BACKOFF_FIRST.as_millis() << doublings;
-    let wait = Span::from_millis(span * u64::from(jitter_permille.min(999)) / 999);
+/// The wait after a failed attempt: drawn evenly from the span of the schedule ("full jitter",
+/// M. Brooker, "Exponential Backoff And Jitter", 2015), so that the retries of many deliveries do
+/// not fall together; longer where the receiver asked for it.
+fn retry_wait(span: Span, jitter_permille: u16, retry_after: Option<Span>) -> Span {
+    let wait = Span::from_millis(span.as_millis() * u64::from(jitter_permille.min(999)) / 999);
     let asked = retry_after.unwrap_or(Span::ZERO).min(RETRY_AFTER_MAX);
     wait.max(asked)
 }

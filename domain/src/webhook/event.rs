@@ -30,7 +30,7 @@ pub enum WebhookEvent {
     Checkpointed(Checkpointed),
 }
 
-/// `webhook.created` v1.
+/// `webhook.created` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCreated {
@@ -48,7 +48,7 @@ pub struct WebhookCreated {
     pub at: Timestamp,
 }
 
-/// `webhook.updated` v1.
+/// `webhook.updated` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookUpdated {

@@ -9,6 +9,8 @@ mod apply;
 mod decide;
 mod event;
 mod filter;
+mod old;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -25,18 +27,19 @@ pub use event::{
     WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
+pub use old::{WebhookCreatedV1, WebhookUpdatedV1};
+pub use target::{ATTEMPTS_MAX, INDEXES_MAX, RETRY_WAIT_MAX, Schedule, ScheduleError, Target};
 
 /// Consecutive failed deliveries after which a subscription is disabled.
 pub const FAILURES_MAX: u32 = 10;
-/// Attempts per delivery.
-pub const ATTEMPTS_MAX: u32 = 3;
-/// Wait before the second attempt; doubles with each further one.
-pub const BACKOFF_FIRST: Span = Span::from_secs(2);
 /// Longest `Retry-After` that is honoured: a receiver may ask for a day of quiet, not for silence
 /// for ever.
 pub const RETRY_AFTER_MAX: Span = Span::from_hours(24);
-/// Deliveries of one subscription in flight: keeps a slow receiver from holding memory.
+/// Attempts of one subscription under way: keeps a slow receiver from holding memory.
 pub const IN_FLIGHT_MAX: usize = 8;
+/// Deliveries of one subscription that have begun and not ended. Those that wait for a retry hold
+/// no body: a few that a receiver does not take for a day hold up nothing else.
+pub const OPEN_MAX: usize = 256;
 /// Deliveries that end while an earlier one is still retried, until the subscription waits for
 /// it: keeps its state below 32 KiB however long a receiver puts one event off.
 pub const ENDED_AHEAD_MAX: usize = 4_096;
@@ -49,18 +52,6 @@ pub type Url = Text<2048>;
 pub type Description = Text<500>;
 /// A sentence that says why.
 pub type Reason = Text<300>;
-
-/// What an owner says about a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    /// Where deliveries go.
-    pub url: Url,
-    /// Which events.
-    pub events: Filter,
-    /// Description.
-    pub description: Description,
-}
 
 /// A subscription: the fold of its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::T0;
+use crate::values::IndexId;
 
 fn text<const MAX: usize>(text: &str) -> Text<MAX> {
     Text::optional(text).unwrap()
@@ -23,7 +24,9 @@ fn target() -> Target {
     Target {
         url: text("https://example.com/hook"),
         events: filter(&["*"]).unwrap(),
+        indexes: Vec::new(),
         description: text(""),
+        retry: Schedule::default(),
     }
 }
 
@@ -83,7 +86,7 @@ fn asked(
 }
 
 fn fail_delivery(webhook: &mut Option<Webhook>, position: u64) -> Vec<WebhookEvent> {
-    (1..=ATTEMPTS_MAX)
+    (1..=3)
         .flat_map(|n| when(webhook, attempt(position, n, None)))
         .collect()
 }
@@ -140,7 +143,7 @@ fn a_filter_refuses_what_is_no_event_type() {
 }
 
 #[test]
-fn a_retry_falls_anywhere_in_a_span_that_doubles() {
+fn a_retry_falls_anywhere_in_the_span_of_the_schedule() {
     for (n, jitter, wait_ms) in [
         (1, 0, 0),
         (1, 333, 666),
@@ -159,6 +162,53 @@ fn a_retry_falls_anywhere_in_a_span_that_doubles() {
             T0.plus(Span::from_millis(wait_ms)),
             "{n} {jitter}"
         );
+    }
+}
+
+#[test]
+fn a_schedule_says_how_many_attempts_there_are() {
+    let hours = |hours: &[u64]| hours.iter().copied().map(Span::from_hours).collect();
+    for spans in [hours(&[]), hours(&[1]), hours(&[24; ATTEMPTS_MAX - 1])] {
+        let last = u32::try_from(Vec::len(&spans)).unwrap() + 1;
+        let mut webhook = given();
+        let retry = Schedule::new(spans).unwrap();
+        let target = Target { retry, ..target() };
+        when(&mut webhook, WebhookCommand::Update { target });
+        for n in 1..last {
+            let events = when(&mut webhook, attempt(101, n, None));
+            assert!(matches!(
+                events.as_slice(),
+                [WebhookEvent::AttemptFailed(_)]
+            ));
+        }
+        let events = when(&mut webhook, attempt(101, last, None));
+        assert!(
+            matches!(events.as_slice(), [WebhookEvent::DeliveryFailed(e)] if e.attempts == last)
+        );
+    }
+    let too_many = Schedule::new(hours(&[1; ATTEMPTS_MAX]));
+    assert_eq!(too_many, Err(ScheduleError::TooMany(ATTEMPTS_MAX)));
+    for wrong in [Span::ZERO, Span::from_secs(24 * 3_600 + 1)] {
+        assert_eq!(Schedule::new(vec![wrong]), Err(ScheduleError::Span(wrong)));
+    }
+}
+
+#[test]
+fn one_that_names_indexes_wants_their_events_alone() {
+    let (one, two) = (IndexId::from_u128(1), IndexId::from_u128(2));
+    let all = target();
+    let named = Target {
+        indexes: vec![one],
+        ..target()
+    };
+    for (index, for_all, for_named) in [
+        (Some(one), true, true),
+        (Some(two), true, false),
+        (None, true, false),
+    ] {
+        assert_eq!(all.wants("trade.executed", || index), for_all);
+        assert_eq!(named.wants("trade.executed", || index), for_named);
+        assert!(!all.wants("job.scheduled", || index) && !named.wants("job.scheduled", || index));
     }
 }
 

@@ -1,16 +1,18 @@
 //! `/api/webhooks`: subscriptions and their secrets.
 
-use evenkeel_actors::engine::WebhookView;
+use evenkeel_actors::engine::{EngineError, WebhookView};
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::values::{OwnerId, Text, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, Filter, Target, Url};
+use evenkeel_domain::values::{IndexId, OwnerId, Span, Text, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{AttemptResult, Filter, INDEXES_MAX, Schedule, Target, Url};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::http::Api;
-use crate::http::fields::{Fields, boolean, incomplete, required_text, strings, text};
-use crate::http::problem::{Code, Problem};
+use crate::http::fields::{
+    Fields, boolean, incomplete, list, parsed, required_text, strings, text,
+};
+use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
 
@@ -44,6 +46,8 @@ struct WebhookBody<'a> {
     owner: OwnerId,
     url: &'a str,
     events: Vec<&'a str>,
+    indexes: &'a [IndexId],
+    retry: &'a Schedule,
     description: &'a str,
     enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,8 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         owner: webhook.owner,
         url: webhook.target.url.as_str(),
         events: webhook.target.events.entries().collect(),
+        indexes: &webhook.target.indexes,
+        retry: &webhook.target.retry,
         description: webhook.target.description.as_str(),
         enabled: webhook.enabled,
         secret: view.secret.as_deref(),
@@ -127,7 +133,9 @@ fn wish(body: &[u8], base: Option<&Target>) -> Result<Wish, Problem> {
     if let Err(error) = &events {
         fields.refuse("events", "invalid", error.to_string());
     }
+    let indexes = fields.optional("indexes", indexes);
     let description = fields.optional("description", text);
+    let retry = fields.optional("retry", schedule);
     let enabled = fields.optional("enabled", boolean);
     let skip_test = fields.optional("skipTest", boolean).unwrap_or(false);
     fields.finish()?;
@@ -140,6 +148,12 @@ fn wish(body: &[u8], base: Option<&Target>) -> Result<Wish, Problem> {
             events: events?
                 .or_else(|| kept(|base| base.events.clone()))
                 .ok_or_else(incomplete)?,
+            indexes: indexes
+                .or_else(|| base.map(|base| base.indexes.clone()))
+                .unwrap_or_default(),
+            retry: retry
+                .or_else(|| base.map(|base| base.retry.clone()))
+                .unwrap_or_default(),
             description: description
                 .or_else(|| base.map(|base| base.description.clone()))
                 .unwrap_or_default(),
@@ -149,12 +163,51 @@ fn wish(body: &[u8], base: Option<&Target>) -> Result<Wish, Problem> {
     })
 }
 
+/// Ids of indexes, each once.
+fn indexes(value: &Value) -> Result<Vec<IndexId>, String> {
+    let mut ids = Vec::new();
+    for item in list(value)? {
+        let id = parsed(&item)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.len() > INDEXES_MAX {
+        return Err(format!(
+            "a subscription names at most {INDEXES_MAX} indexes; name none for all"
+        ));
+    }
+    Ok(ids)
+}
+
+/// The spans before each further attempt: `["2s","4s"]`.
+fn schedule(value: &Value) -> Result<Schedule, String> {
+    let spans: Result<Vec<Span>, String> = list(value)?.iter().map(parsed).collect();
+    Schedule::new(spans?).map_err(|error| error.to_string())
+}
+
+/// Each index that a body names newly must be one of the caller's.
+async fn known(api: &Api, call: &Call, target: &Target, base: &[IndexId]) -> Result<(), Problem> {
+    for id in target.indexes.iter().filter(|id| !base.contains(id)) {
+        if let Err(EngineError::NotFound(_)) = api.engine.index(&call.caller, *id).await {
+            let error = FieldError::new(
+                "indexes",
+                "unknown_index",
+                format!("there is no index {id}"),
+            );
+            return Err(Problem::fields(Code::ValidationFailed, vec![error]));
+        }
+    }
+    Ok(())
+}
+
 async fn create(api: Api, call: Call) -> Answer {
     let Wish {
         target,
         enabled,
         skip_test,
     } = wish(&call.body, None)?;
+    known(&api, &call, &target, &[]).await?;
     let enabled = enabled.unwrap_or(true);
     let view = api
         .engine
@@ -182,6 +235,7 @@ async fn update(api: Api, call: Call) -> Answer {
         enabled,
         skip_test,
     } = wish(&call.body, Some(&current.webhook.target))?;
+    known(&api, &call, &target, &current.webhook.target.indexes).await?;
     let view = api
         .engine
         .update_webhook(&call.caller, id, target, enabled, skip_test)

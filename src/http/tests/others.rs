@@ -40,6 +40,25 @@ async fn webhooks_are_tried_shown_and_switched() {
     );
     let shown = client.get(&path).await.fine();
     assert_eq!(shown.get("secret"), None);
+    assert_eq!(
+        (&shown["indexes"], &shown["retry"]),
+        (&json!([]), &json!(["2s", "4s"]))
+    );
+    let patient = client
+        .put(&path, r#"{"retry":["5s","5m","24h"]}"#)
+        .await
+        .fine();
+    assert_eq!(patient["retry"], json!(["5s", "5m", "24h"]));
+    for wrong in [
+        r#"{"retry":["25h"]}"#,
+        r#"{"retry":["0s"]}"#,
+        r#"{"retry":"2s"}"#,
+        r#"{"indexes":["idx_1"]}"#,
+        r#"{"indexes":["idx_000000000000000000000000000000ff"]}"#,
+    ] {
+        let refused = client.put(&path, wrong).await;
+        assert_eq!(refused.code(), "validation_failed", "{wrong}");
+    }
     let rotated = client
         .post(&format!("{path}/rotate-secret"), "")
         .await

@@ -1,0 +1,54 @@
+//! What is sent beside the queue, on its owner's wish: an event once more, a test message. How it
+//! went is told to who asked; it counts for nothing and moves no place in the log.
+
+use std::sync::Arc;
+
+use evenkeel_domain::webhook::AttemptResult;
+use evenkeel_events::Position;
+
+use super::super::{Reply, message, message_id};
+use super::{Live, generations};
+use crate::engine::EngineError;
+use crate::ports::WebhookRequest;
+
+impl Live {
+    /// Sends the event at a position once more; the outcome counts for nothing.
+    pub(crate) async fn resend(&mut self, position: Position, reply: Reply<AttemptResult>) {
+        let recorded = self.recorded(position).await.ok().flatten();
+        let (Some(webhook), Some(recorded)) = (&self.webhook, recorded) else {
+            return drop(reply.send(Err(EngineError::NotFound("delivery"))));
+        };
+        let body = message::body(&self.shell, &recorded)
+            .ok()
+            .filter(|_| self.is_wanted(webhook, &recorded));
+        let Some(body) = body else {
+            return drop(reply.send(Err(EngineError::NotFound("delivery"))));
+        };
+        let request = self.request(
+            webhook,
+            message_id(self.id, position),
+            &recorded.event_type,
+            body,
+        );
+        self.send_aside(request, reply);
+    }
+
+    /// Sends a test message; the outcome counts for nothing.
+    pub(crate) fn test(&self, reply: Reply<AttemptResult>) {
+        let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else {
+            return drop(reply.send(Err(EngineError::NotFound("webhook"))));
+        };
+        let generations = generations(webhook, self.shell.now());
+        self.send_aside(
+            message::test_request(&self.shell, self.id, &webhook.target, generations),
+            reply,
+        );
+    }
+
+    fn send_aside(&self, request: WebhookRequest, reply: Reply<AttemptResult>) {
+        let transport = Arc::clone(&self.shell.transport);
+        tokio::spawn(async move {
+            let _ = reply.send(Ok(transport.send(&request).await));
+        });
+    }
+}

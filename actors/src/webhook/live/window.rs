@@ -1,0 +1,268 @@
+//! The window of deliveries: which begin, which are under way, which wait for a retry, and what
+//! follows when an attempt ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_domain::values::Timestamp;
+use evenkeel_domain::webhook::{
+    self, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, OPEN_MAX, RETRY_AFTER_MAX,
+    Webhook, WebhookCommand,
+};
+use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
+use tokio::time::Instant;
+
+use super::super::{WebhookMsg, message, message_id};
+use super::{Flight, Halt, Live, generations};
+use crate::dispatcher::wants;
+use crate::journal::Origin;
+use crate::ports::WebhookRequest;
+
+/// Events looked at per read while a subscription catches up: bounds its memory.
+const PAGE: usize = 256;
+
+impl Live {
+    /// Makes the retries that are due, then begins deliveries, until the window is full or
+    /// everything has been looked at.
+    pub(super) async fn fill(&mut self) -> Result<(), Halt> {
+        while self.has_place() {
+            let Some(position) = self.due.pop_first() else {
+                break;
+            };
+            if let Some(recorded) = self.recorded(position).await? {
+                self.attempt(&recorded);
+            }
+        }
+        while self.begins() && self.scanned < self.target {
+            let page = self.shell.journal.log.read(self.scanned, PAGE).await?;
+            let Some(last) = page.last().map(|recorded| recorded.position) else {
+                return Ok(());
+            };
+            for recorded in page {
+                if !self.begins() {
+                    break;
+                }
+                self.scanned = recorded.position;
+                self.consider(&recorded);
+            }
+            self.target = self.target.max(if self.scanned == last {
+                last
+            } else {
+                self.target
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether one more attempt may be under way.
+    fn has_place(&self) -> bool {
+        let under_way = self.flights.values().filter(|flight| flight.under_way);
+        under_way.count() < IN_FLIGHT_MAX
+    }
+
+    /// Whether the next event may be looked at. A subscription that is far ahead of a delivery
+    /// that is put off waits for it; what has ended already is passed over at any time.
+    fn begins(&self) -> bool {
+        let Some(webhook) = &self.webhook else {
+            return false;
+        };
+        let ahead = &webhook.ended_ahead;
+        let room = ahead.len() < ENDED_AHEAD_MAX || ahead.last() > Some(&self.scanned);
+        let open = self.flights.len() < OPEN_MAX && self.has_place();
+        webhook.enabled && !webhook.deleted && room && open
+    }
+
+    /// The event at a position.
+    pub(super) async fn recorded(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let page = self
+            .shell
+            .journal
+            .log
+            .read(position.saturating_sub(1), 1)
+            .await?;
+        Ok(page
+            .into_iter()
+            .find(|recorded| recorded.position == position))
+    }
+
+    /// Whether an event is for this subscription. What becomes of it is told to the owner's other
+    /// ones.
+    pub(super) fn is_wanted(&self, webhook: &Webhook, recorded: &Recorded) -> bool {
+        let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
+        own && recorded.stream != self.stream && wants(&webhook.target, recorded)
+    }
+
+    fn consider(&mut self, recorded: &Recorded) {
+        let Some(webhook) = &self.webhook else { return };
+        if !self.is_wanted(webhook, recorded) {
+            return;
+        }
+        let position = recorded.position;
+        if position <= webhook.low_water || webhook.ended_ahead.contains(&position) {
+            return;
+        }
+        let retrying = webhook
+            .retrying
+            .iter()
+            .find(|(at, ..)| *at == position)
+            .copied();
+        let flight = Flight {
+            attempts: retrying.map_or(0, |(_, attempts, _)| attempts),
+            under_way: false,
+        };
+        self.flights.insert(position, flight);
+        // A retry that lies further ahead than any wait means that the clock was set back.
+        let waits = |due: &Timestamp| due.since(self.shell.now()) <= RETRY_AFTER_MAX;
+        match retrying.map(|(.., due)| due).filter(waits) {
+            Some(due) => self.retry_at(position, due),
+            None => self.attempt(recorded),
+        }
+    }
+
+    pub(super) fn request(
+        &self,
+        webhook: &Webhook,
+        message_id: String,
+        event_type: &str,
+        body: bytes::Bytes,
+    ) -> WebhookRequest {
+        WebhookRequest {
+            webhook_id: self.id,
+            url: webhook.target.url.to_string(),
+            message_id,
+            event_type: event_type.to_owned(),
+            body,
+            generations: generations(webhook, self.shell.now()),
+        }
+    }
+
+    fn retry_at(&self, position: Position, due: Timestamp) {
+        let wait = Duration::from_millis(due.since(self.shell.now()).as_millis());
+        self.myself
+            .send_after(wait, move || WebhookMsg::Retry(position));
+    }
+
+    /// The time of a retry has come.
+    pub(crate) async fn retry(&mut self, position: Position) -> Result<(), Halt> {
+        // A timer from before it was disabled may still run: it names no open delivery, or one
+        // that is under way.
+        let waits = self
+            .flights
+            .get(&position)
+            .is_some_and(|flight| !flight.under_way);
+        if waits {
+            self.due.insert(position);
+        }
+        self.fill().await
+    }
+
+    /// One attempt, in a task of its own: the actor stays free for the others of its window.
+    fn attempt(&mut self, recorded: &Recorded) {
+        let position = recorded.position;
+        let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else {
+            return;
+        };
+        let body = match message::body(&self.shell, recorded) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(webhook = %self.id, %error, "an event cannot be delivered");
+                self.flights.remove(&position);
+                return;
+            }
+        };
+        let id = message_id(self.id, position);
+        let request = self.request(webhook, id, &recorded.event_type, body);
+        let Some(flight) = self.flights.get_mut(&position) else {
+            return;
+        };
+        flight.under_way = true;
+        let attempt = flight.attempts + 1;
+        let (transport, myself) = (Arc::clone(&self.shell.transport), self.myself.clone());
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let result = transport.send(&request).await;
+            let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+            // An actor that is gone starts anew and sends this delivery again.
+            let _ = myself.cast(WebhookMsg::Attempted {
+                position,
+                attempt,
+                result,
+                duration_ms,
+            });
+        });
+    }
+
+    pub(crate) async fn attempted(
+        &mut self,
+        position: Position,
+        attempt: u32,
+        result: AttemptResult,
+        duration_ms: u32,
+    ) -> Result<(), Halt> {
+        let Some(webhook) = &self.webhook else {
+            return Ok(());
+        };
+        let report = AttemptReport {
+            position,
+            attempt,
+            result,
+            duration_ms,
+            jitter_permille: self.shell.ids.permille(),
+            low_water: self.low_water_without(position),
+        };
+        let owner = webhook.owner;
+        match webhook::decide(
+            Some(webhook),
+            WebhookCommand::Report(report),
+            self.shell.now(),
+        ) {
+            Ok(events) => {
+                let origin = Origin::new(Some(owner), "system:delivery", self.shell.new_key());
+                self.commit(events, &origin).await?;
+                self.after_attempt(position);
+            }
+            Err(error) => {
+                tracing::debug!(webhook = %self.id, position, %error, "a report was left aside");
+                self.flights.remove(&position);
+            }
+        }
+        self.fill().await
+    }
+
+    fn after_attempt(&mut self, position: Position) {
+        let retry = self.webhook.as_ref().and_then(|webhook| {
+            webhook
+                .retrying
+                .iter()
+                .find(|(at, ..)| *at == position)
+                .copied()
+        });
+        match (retry, self.flights.get_mut(&position)) {
+            (Some((_, attempts, due)), Some(flight)) => {
+                *flight = Flight {
+                    attempts,
+                    under_way: false,
+                };
+                self.retry_at(position, due);
+            }
+            _ => {
+                self.flights.remove(&position);
+            }
+        }
+        if self.webhook.as_ref().is_none_or(|webhook| !webhook.enabled) {
+            self.let_go();
+        }
+    }
+
+    /// What is open is looked at anew from the place in the log.
+    pub(super) fn let_go(&mut self) {
+        self.flights.clear();
+        self.due.clear();
+    }
+
+    /// Everything up to here will have ended when the delivery at `position` ends.
+    fn low_water_without(&self, position: Position) -> Position {
+        let open = self.flights.keys().find(|at| **at != position);
+        open.map_or(self.scanned, |at| at - 1)
+    }
+}
