@@ -63,6 +63,8 @@ fn follows(name: &str, value: &Value, beside: &Value) -> bool {
         "approvalUntil" | "approval" | "band" | "maxTurnover" => value.is_null(),
         "baseFee" | "cashBuffer" | "minTradePercent" => *value == json!("0"),
         "locked" => *value == json!(false),
+        "indexes" => *value == json!([]),
+        "retry" => *value == json!(["2s", "4s"]),
         "cooldown" => *value == json!("0s"),
         "destination" => *value == json!({"type": "TARGET"}),
         "driftMeasure" => *value == json!("ABSOLUTE"),

@@ -26,13 +26,10 @@ use crate::testing::*;
 use crate::trading::{Trading, TradingEvent, TradingMode};
 use crate::values::{
     OwnerId, Personal, Quantity, RebalanceId, RunId, Sealed, Span, Text, TokenId, TransferId,
-    WebhookId,
 };
-use crate::webhook::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, Schedule, SecretRotated,
-    Target, Webhook, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled,
-    WebhookUpdated,
-};
+use crate::webhook::Webhook;
+
+mod webhooks;
 
 #[track_caller]
 fn in_binary<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
@@ -189,16 +186,6 @@ fn reason() -> Text<300> {
     Text::required("because").unwrap()
 }
 
-fn target() -> Target {
-    Target {
-        indexes: vec![crate::values::IndexId::from_u128(9)],
-        retry: Schedule::new(vec![Span::from_secs(5), Span::from_hours(24)]).unwrap(),
-        url: Text::required("https://example.com/hook").unwrap(),
-        events: Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap(),
-        description: Text::required("the ledger").unwrap(),
-    }
-}
-
 fn market_events() -> Vec<MarketEvent> {
     vec![
         MarketEvent::PricesRecorded(PricesRecorded {
@@ -268,67 +255,11 @@ fn access_events() -> Vec<AccessEvent> {
     ]
 }
 
-fn webhook_events() -> Vec<WebhookEvent> {
-    vec![
-        WebhookEvent::Created(WebhookCreated {
-            webhook_id: WebhookId::from_u128(5),
-            owner: OwnerId::from_u128(1),
-            target: target(),
-            enabled: true,
-            after: u64::MAX,
-            at: T0,
-        }),
-        WebhookEvent::Updated(WebhookUpdated {
-            target: target(),
-            at: T0,
-        }),
-        WebhookEvent::Enabled(WebhookEnabled { after: 3, at: T0 }),
-        WebhookEvent::SecretRotated(SecretRotated {
-            generation: 2,
-            overlap_until: hours(24),
-            at: T0,
-        }),
-        WebhookEvent::AttemptFailed(AttemptFailed {
-            position: 9,
-            attempt: 1,
-            status: None,
-            reason: reason(),
-            retry_at: T0.plus(Span::from_secs(2)),
-            at: T0,
-        }),
-        WebhookEvent::Delivered(Delivered {
-            position: 8,
-            attempts: 2,
-            status: 204,
-            duration_ms: 3,
-            low_water: 4,
-            at: T0,
-        }),
-        WebhookEvent::DeliveryFailed(DeliveryFailed {
-            position: 12,
-            attempts: 3,
-            status: Some(500),
-            reason: reason(),
-            low_water: 5,
-            at: T0,
-        }),
-        WebhookEvent::Checkpointed(Checkpointed {
-            low_water: 6,
-            at: T0,
-        }),
-        WebhookEvent::Disabled(WebhookDisabled {
-            reason: reason(),
-            at: T0,
-        }),
-        WebhookEvent::Deleted(WebhookDeleted { at: T0 }),
-    ]
-}
-
 fn other_events() -> Vec<Event> {
     let market = market_events().into_iter().map(Event::Market);
     let jobs = job_events().into_iter().map(Event::Job);
     let access = access_events().into_iter().map(Event::Access);
-    let webhook = webhook_events().into_iter().map(Event::Webhook);
+    let webhook = webhooks::webhook_events().into_iter().map(Event::Webhook);
     let trading = Trading::set(TradingMode::Halted, reason(), T0);
     market
         .chain(jobs)

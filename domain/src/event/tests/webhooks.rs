@@ -1,0 +1,76 @@
+//! One event of each kind of a subscription.
+
+use super::reason;
+use crate::testing::*;
+use crate::values::{IndexId, OwnerId, Span, Text, WebhookId};
+use crate::webhook::{
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, Schedule, SecretRotated,
+    Target, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent,
+    WebhookUpdated,
+};
+
+fn target() -> Target {
+    Target {
+        indexes: vec![IndexId::from_u128(9)],
+        retry: Schedule::new(vec![Span::from_secs(5), Span::from_hours(24)]).unwrap(),
+        url: Text::required("https://example.com/hook").unwrap(),
+        events: Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap(),
+        description: Text::required("the ledger").unwrap(),
+    }
+}
+
+pub(super) fn webhook_events() -> Vec<WebhookEvent> {
+    vec![
+        WebhookEvent::Created(WebhookCreated {
+            webhook_id: WebhookId::from_u128(5),
+            owner: OwnerId::from_u128(1),
+            target: target(),
+            enabled: true,
+            after: u64::MAX,
+            at: T0,
+        }),
+        WebhookEvent::Updated(WebhookUpdated {
+            target: target(),
+            at: T0,
+        }),
+        WebhookEvent::Enabled(WebhookEnabled { after: 3, at: T0 }),
+        WebhookEvent::SecretRotated(SecretRotated {
+            generation: 2,
+            overlap_until: hours(24),
+            at: T0,
+        }),
+        WebhookEvent::AttemptFailed(AttemptFailed {
+            position: 9,
+            attempt: 1,
+            status: None,
+            reason: reason(),
+            retry_at: T0.plus(Span::from_secs(2)),
+            at: T0,
+        }),
+        WebhookEvent::Delivered(Delivered {
+            position: 8,
+            attempts: 2,
+            status: 204,
+            duration_ms: 3,
+            low_water: 4,
+            at: T0,
+        }),
+        WebhookEvent::DeliveryFailed(DeliveryFailed {
+            position: 12,
+            attempts: 3,
+            status: Some(500),
+            reason: reason(),
+            low_water: 5,
+            at: T0,
+        }),
+        WebhookEvent::Checkpointed(Checkpointed {
+            low_water: 6,
+            at: T0,
+        }),
+        WebhookEvent::Disabled(WebhookDisabled {
+            reason: reason(),
+            at: T0,
+        }),
+        WebhookEvent::Deleted(WebhookDeleted { at: T0 }),
+    ]
+}
