@@ -10,7 +10,7 @@ use evenkeel_domain::webhook::{
 };
 
 use crate::Engine;
-use crate::engine::{Caller, EngineError};
+use crate::engine::{Caller, DeliveryView, EngineError};
 use crate::testing::{Drive, World, owner};
 
 fn target(events: &[&str]) -> Target {
@@ -235,6 +235,42 @@ async fn deliveries_that_wait_for_their_retry_hold_up_nothing_else() {
     );
     let distinct: HashSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), 4 * IN_FLIGHT_MAX, "the rest are retries");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_from_before_it_was_disabled_comes_no_more() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let patient = Target {
+        retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
+        ..target(&["index.paused"])
+    };
+    let made = engine.create_webhook(&caller, patient, true, true).await;
+    let id = made.unwrap().webhook.webhook_id;
+    world.receiver.answers.lock().unwrap().extend([503, 503]);
+    engine.pause_index(&caller, index).await.unwrap();
+    let waiting = async |attempts| {
+        let mut positions = engine.watch();
+        loop {
+            let page = engine.deliveries(&caller, id, None, 10).await.unwrap();
+            if let (true, Some(DeliveryView::Retrying(newest))) =
+                (page.items.len() == attempts, page.items.first())
+            {
+                return newest.retry_at.since(newest.at);
+            }
+            positions.changed().await.unwrap();
+        }
+    };
+    let first = waiting(1).await;
+    let off = engine.disable_webhook(&caller, id, Reason::default()).await;
+    off.unwrap();
+    engine.enable_webhook(&caller, id, false).await.unwrap();
+    let second = waiting(2).await;
+    assert!(first < second, "the first would come too soon");
+    let began = tokio::time::Instant::now();
+    world.receiver.wait_for(3).await;
+    assert!(began.elapsed().as_millis() >= u128::from(second.as_millis()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal};
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
+use tokio::task::AbortHandle;
 
 use super::{CommandRequest, WebhookArguments, WebhookMsg};
 use crate::dispatcher::{Route, Routes, Wake};
@@ -33,12 +34,28 @@ pub(crate) enum Halt {
 }
 
 /// A delivery that has begun and not ended.
-#[derive(Clone, Copy)]
 struct Flight {
     /// Attempts that have ended.
     attempts: u32,
-    /// Whether one is under way; else it waits for its retry, and holds no body.
-    under_way: bool,
+    stage: Stage,
+}
+
+/// What a delivery does now.
+enum Stage {
+    /// An attempt is under way.
+    UnderWay,
+    /// It waits for its retry, and holds no body.
+    Waits { _until: Timer },
+}
+
+/// A message to come, which comes no more when this is dropped: a delivery that is let go of and
+/// begun anew has no retry from before.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A live subscription.

@@ -13,7 +13,7 @@ use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
 use tokio::time::Instant;
 
 use super::super::{WebhookMsg, message, message_id};
-use super::{Flight, Halt, Live, generations};
+use super::{Flight, Halt, Live, Stage, Timer, generations};
 use crate::dispatcher::wants;
 use crate::journal::Origin;
 use crate::ports::WebhookRequest;
@@ -29,8 +29,9 @@ impl Live {
             let Some(position) = self.due.pop_first() else {
                 break;
             };
-            if let Some(recorded) = self.recorded(position).await? {
-                self.attempt(&recorded);
+            let attempts = self.flights.get(&position).map(|flight| flight.attempts);
+            if let Some((attempts, recorded)) = attempts.zip(self.recorded(position).await?) {
+                self.attempt(&recorded, attempts);
             }
         }
         while self.begins() && self.scanned < self.target {
@@ -56,7 +57,8 @@ impl Live {
 
     /// Whether one more attempt may be under way.
     fn has_place(&self) -> bool {
-        let under_way = self.flights.values().filter(|flight| flight.under_way);
+        let under_way = self.flights.values();
+        let under_way = under_way.filter(|flight| matches!(flight.stage, Stage::UnderWay));
         under_way.count() < IN_FLIGHT_MAX
     }
 
@@ -106,16 +108,13 @@ impl Live {
             .iter()
             .find(|(at, ..)| *at == position)
             .copied();
-        let flight = Flight {
-            attempts: retrying.map_or(0, |(_, attempts, _)| attempts),
-            under_way: false,
-        };
-        self.flights.insert(position, flight);
+        let attempts = retrying.map_or(0, |(_, attempts, _)| attempts);
         // A retry that lies further ahead than any wait means that the clock was set back.
         let waits = |due: &Timestamp| due.since(self.shell.now()) <= RETRY_AFTER_MAX;
-        match retrying.map(|(.., due)| due).filter(waits) {
-            Some(due) => self.retry_at(position, due),
-            None => self.attempt(recorded),
+        if let Some(due) = retrying.map(|(.., due)| due).filter(waits) {
+            self.retry_at(position, attempts, due);
+        } else {
+            self.attempt(recorded, attempts);
         }
     }
 
@@ -136,28 +135,29 @@ impl Live {
         }
     }
 
-    fn retry_at(&self, position: Position, due: Timestamp) {
+    fn retry_at(&mut self, position: Position, attempts: u32, due: Timestamp) {
         let wait = Duration::from_millis(due.since(self.shell.now()).as_millis());
-        self.myself
+        let timer = self
+            .myself
             .send_after(wait, move || WebhookMsg::Retry(position));
+        let stage = Stage::Waits {
+            _until: Timer(timer.abort_handle()),
+        };
+        self.flights.insert(position, Flight { attempts, stage });
     }
 
     /// The time of a retry has come.
     pub(crate) async fn retry(&mut self, position: Position) -> Result<(), Halt> {
-        // A timer from before it was disabled may still run: it names no open delivery, or one
-        // that is under way.
-        let waits = self
-            .flights
-            .get(&position)
-            .is_some_and(|flight| !flight.under_way);
-        if waits {
+        // One that was let go of in the moment of its retry is no longer there, or under way.
+        let flight = self.flights.get(&position);
+        if flight.is_some_and(|flight| matches!(flight.stage, Stage::Waits { .. })) {
             self.due.insert(position);
         }
         self.fill().await
     }
 
     /// One attempt, in a task of its own: the actor stays free for the others of its window.
-    fn attempt(&mut self, recorded: &Recorded) {
+    fn attempt(&mut self, recorded: &Recorded, attempts: u32) {
         let position = recorded.position;
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else {
             return;
@@ -172,11 +172,9 @@ impl Live {
         };
         let id = message_id(self.id, position);
         let request = self.request(webhook, id, &recorded.event_type, body);
-        let Some(flight) = self.flights.get_mut(&position) else {
-            return;
-        };
-        flight.under_way = true;
-        let attempt = flight.attempts + 1;
+        let stage = Stage::UnderWay;
+        self.flights.insert(position, Flight { attempts, stage });
+        let attempt = attempts + 1;
         let (transport, myself) = (Arc::clone(&self.shell.transport), self.myself.clone());
         tokio::spawn(async move {
             let began = Instant::now();
@@ -237,15 +235,9 @@ impl Live {
                 .find(|(at, ..)| *at == position)
                 .copied()
         });
-        match (retry, self.flights.get_mut(&position)) {
-            (Some((_, attempts, due)), Some(flight)) => {
-                *flight = Flight {
-                    attempts,
-                    under_way: false,
-                };
-                self.retry_at(position, due);
-            }
-            _ => {
+        match retry.filter(|_| self.flights.contains_key(&position)) {
+            Some((_, attempts, due)) => self.retry_at(position, attempts, due),
+            None => {
                 self.flights.remove(&position);
             }
         }
