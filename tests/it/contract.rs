@@ -184,6 +184,19 @@ async fn paged_one_by_one(client: &Client, path: &str, whole: &[Value]) {
     assert_eq!(seen, whole, "{path}");
 }
 
+/// Deliveries of a receiver that takes everything, by status.
+async fn filtered(owner: &Client, hook: &str) {
+    let of = async |status: &str| {
+        let path = format!("{hook}/deliveries?status={status}");
+        owner.get(&path).await
+    };
+    let succeeded = of("SUCCEEDED").await.fine();
+    let all = succeeded["items"].as_array().unwrap();
+    assert!(!all.is_empty() && all.iter().all(|one| one["status"] == "SUCCEEDED"));
+    assert_eq!(of("FAILED").await.fine()["items"], json!([]));
+    of("LOST").await.refused(400, "malformed_request");
+}
+
 #[tokio::test]
 async fn what_is_written_answers_as_the_contract_says() {
     let home = Home::with_local_webhooks();
@@ -230,6 +243,7 @@ async fn what_is_written_answers_as_the_contract_says() {
     let tested = post(format!("{hook}/test"), json!({})).await.fine();
     assert_eq!(tested["status"], "SUCCEEDED");
     let delivered = owner.all(&format!("{hook}/deliveries")).await;
+    filtered(&owner, &hook).await;
     let delivery = delivered[0]["deliveryId"].as_str().unwrap();
     let again = post(format!("{hook}/deliveries/{delivery}/retry"), json!({})).await;
     assert_eq!(again.fine()["status"], "SUCCEEDED");

@@ -1,5 +1,6 @@
 //! What the engine answers.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use evenkeel_domain::access::Scope;
@@ -269,6 +270,49 @@ pub enum DeliveryView {
     Succeeded(Delivered),
     /// It used up its attempts.
     Failed(DeliveryFailed),
+}
+
+/// What became of a delivery, or of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryStatus {
+    /// An attempt failed and another follows.
+    Retrying,
+    /// It succeeded.
+    Succeeded,
+    /// It used up its attempts.
+    Failed,
+}
+
+impl DeliveryStatus {
+    /// As it is written: `RETRYING`, `SUCCEEDED`, `FAILED`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retrying => "RETRYING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl FromStr for DeliveryStatus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Retrying, Self::Succeeded, Self::Failed];
+        let found = all.into_iter().find(|status| status.as_str() == text);
+        found.ok_or("it must be RETRYING, SUCCEEDED or FAILED")
+    }
+}
+
+impl DeliveryView {
+    /// What became of it.
+    pub const fn status(&self) -> DeliveryStatus {
+        match self {
+            Self::Retrying(_) => DeliveryStatus::Retrying,
+            Self::Succeeded(_) => DeliveryStatus::Succeeded,
+            Self::Failed(_) => DeliveryStatus::Failed,
+        }
+    }
 }
 
 /// Figures for health and metrics.

@@ -12,8 +12,9 @@ mod start;
 mod webhooks;
 
 pub use answers::{
-    Caller, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter, IndexPage, IndexView,
-    LoggedEvent, OwnerView, PricesView, RebalanceAnswer, RunView, TokenView, WebhookView,
+    Caller, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter,
+    IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer, RunView, TokenView,
+    WebhookView,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

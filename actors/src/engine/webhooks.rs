@@ -9,7 +9,8 @@ use evenkeel_events::Position;
 use tokio::sync::oneshot;
 
 use super::{
-    Caller, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent, WebhookView, answered,
+    Caller, DeliveryStatus, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent,
+    WebhookView, answered,
 };
 use crate::streams;
 use crate::webhook::{CommandRequest, WebhookMsg, test_request};
@@ -247,16 +248,17 @@ impl Engine {
             .await
     }
 
-    /// Ended deliveries and failed attempts, newest first.
+    /// Ended deliveries and failed attempts, newest first; `only` those of one status.
     pub async fn deliveries(
         &self,
         caller: &Caller,
         id: WebhookId,
+        only: Option<DeliveryStatus>,
         before: Option<u64>,
         limit: usize,
     ) -> Result<HistoryPage<DeliveryView>, EngineError> {
         self.own(caller, id)?;
-        let take = |logged: LoggedEvent| match logged.event {
+        let all = |logged: LoggedEvent| match logged.event {
             Event::Webhook(WebhookEvent::AttemptFailed(attempt)) => {
                 Some(DeliveryView::Retrying(attempt))
             }
@@ -268,6 +270,8 @@ impl Engine {
             }
             _ => None,
         };
+        let take =
+            |logged| all(logged).filter(|view| only.is_none_or(|status| view.status() == status));
         self.history(&streams::webhook(id), before, limit, take)
             .await
     }

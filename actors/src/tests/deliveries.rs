@@ -253,7 +253,10 @@ async fn a_retry_from_before_it_was_disabled_comes_no_more() {
     let waiting = async |attempts| {
         let mut positions = engine.watch();
         loop {
-            let page = engine.deliveries(&caller, id, None, 10).await.unwrap();
+            let page = engine
+                .deliveries(&caller, id, None, None, 10)
+                .await
+                .unwrap();
             if let (true, Some(DeliveryView::Retrying(newest))) =
                 (page.items.len() == attempts, page.items.first())
             {

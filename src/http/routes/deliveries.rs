@@ -1,6 +1,6 @@
 //! `/api/webhooks/{id}/deliveries`: what became of them, and once more by hand.
 //!
-//! A delivery is known by its subscription and the position of its event: `whk_…-123`.
+//! `?status=FAILED` shows those of one status. A delivery is known by its subscription and the position of its event: `whk_…-123`.
 
 use evenkeel_actors::engine::DeliveryView;
 use evenkeel_domain::access::Scope;
@@ -29,17 +29,17 @@ fn body(id: WebhookId, delivery: &DeliveryView) -> Value {
     match delivery {
         DeliveryView::Retrying(failed) => json!({
             "deliveryId": delivery_id(id, failed.position), "position": failed.position,
-            "status": "RETRYING", "attempts": failed.attempt, "statusCode": failed.status,
+            "status": delivery.status().as_str(), "attempts": failed.attempt, "statusCode": failed.status,
             "reason": failed.reason, "retryAt": failed.retry_at, "at": failed.at,
         }),
         DeliveryView::Succeeded(done) => json!({
             "deliveryId": delivery_id(id, done.position), "position": done.position,
-            "status": "SUCCEEDED", "attempts": done.attempts, "statusCode": done.status,
+            "status": delivery.status().as_str(), "attempts": done.attempts, "statusCode": done.status,
             "reason": null, "durationMs": done.duration_ms, "at": done.at,
         }),
         DeliveryView::Failed(failed) => json!({
             "deliveryId": delivery_id(id, failed.position), "position": failed.position,
-            "status": "FAILED", "attempts": failed.attempts, "statusCode": failed.status,
+            "status": delivery.status().as_str(), "attempts": failed.attempts, "statusCode": failed.status,
             "reason": failed.reason, "at": failed.at,
         }),
     }
@@ -59,10 +59,11 @@ fn position(id: WebhookId, delivery: &str) -> Option<u64> {
 async fn history(api: Api, mut call: Call) -> Answer {
     let id = id_of(&call)?;
     let (before, limit) = call.query.page()?;
+    let only = call.query.parsed("status")?;
     call.query.finish()?;
     let page = api
         .engine
-        .deliveries(&call.caller, id, before, limit)
+        .deliveries(&call.caller, id, only, before, limit)
         .await?;
     reply::ok(&Page {
         items: page
