@@ -1,25 +1,28 @@
 //! The log on disk: frames as values of an embedded sled, made durable and checked by us.
 //!
 //! ```text
-//! append ─► bounded queue ─► writer thread ─► sled batch ─► flush ─► fdatasync ─┬─► publish ─► reply
-//!                                  └────────► tip (second witness) ─► fdatasync ┘
+//! append ─► bounded queue ─► writer thread ─► journal and tip ─► fdatasync ─► sled ─► publish ─► reply
+//!                                  └─ 512 KiB later, or nothing to do ─► sled flushed and synced
 //! <dir>/lock     who has it open           <dir>/sled/   the database: key first position, value frame
-//! <dir>/format   which format it is        <dir>/tip     the head as it was acknowledged
+//! <dir>/format   which format it is        <dir>/tip     the head as it was acknowledged, the journal
 //! <dir>/seal     hash of every 64 KiB block of every file, while the store is closed
 //! ```
-//! sled alone neither syncs nor notices a lost tail: the sync, the hash chain, the tip and the
+//! sled alone neither syncs nor notices a lost tail: the journal, the hash chain, the tip and the
 //! seal are what the log's promises rest on. Everything sled does wrong arrives as an error.
 
 pub(crate) mod backup;
 mod cache;
+mod copy;
 mod disk;
 mod format;
 mod fresh;
 pub(crate) mod import;
+mod journal;
 mod lock;
 mod open;
 mod places;
 mod reader;
+mod rebuild;
 mod recovery;
 pub(crate) mod salvage;
 mod seal;

@@ -166,7 +166,7 @@ fn a_newer_store_is_refused_in_words_and_left_alone() {
             &home,
             1,
             command,
-            "the log has format 9, this program reads up to 1; use a newer evenkeel",
+            "the log has format 9, this program reads up to 2; use a newer evenkeel",
         );
     }
     write(&marker, "evenkeel log, store format 1\nnonsense\n");

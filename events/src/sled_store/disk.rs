@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::journal::frames_bytes;
 use super::sync;
 use crate::frame::{FRAME_MAX_BYTES, Frame};
 use crate::log::Position;
@@ -174,15 +175,11 @@ impl Disk {
         Ok(())
     }
 
-    /// Puts the frames of one commit into sled, all or none. Not durable before `sync`.
+    /// Puts the frames of one commit into sled, all or none, for all to read. Not durable
+    /// before [`Disk::settle`].
     pub(super) fn put(&self, frames: &[Frame]) -> Result<(), DiskError> {
-        let bytes: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
         self.written_bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
-        sync::undivided(&self.file, || self.put_and_flush(frames))
-    }
-
-    fn put_and_flush(&self, frames: &[Frame]) -> Result<(), DiskError> {
+            .fetch_add(frames_bytes(frames), Ordering::Relaxed);
         self.with(|db| {
             if let [frame] = frames {
                 let (key, value) = (frame.first().to_be_bytes(), &frame.bytes()[..]);
@@ -198,7 +195,17 @@ impl Disk {
                 }
                 db.apply_batch(batch)?;
             }
-            db.flush().map(drop)
+            Ok(())
+        })
+    }
+
+    /// Puts frames where they belong, whatever stands there.
+    pub(super) fn restore(&self, frames: &[Frame]) -> Result<(), DiskError> {
+        self.with(|db| {
+            for frame in frames {
+                db.insert(frame.first().to_be_bytes(), &frame.bytes()[..])?;
+            }
+            Ok(())
         })
     }
 
@@ -212,7 +219,8 @@ impl Disk {
     }
 
     /// Makes what was put durable.
-    pub(super) fn sync(&self) -> Result<(), DiskError> {
+    pub(super) fn settle(&self) -> Result<(), DiskError> {
+        sync::undivided(&self.file, || self.with(|db| db.flush().map(drop)))?;
         Ok(sync::data(&self.file)?)
     }
 

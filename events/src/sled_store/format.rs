@@ -3,6 +3,7 @@
 //! Two lines of text: the format, and the hash of the first line. A flipped byte is told from a
 //! newer format by the hash.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,15 +12,20 @@ use std::path::Path;
 pub(super) const FORMAT_FILE: &str = "format";
 
 /// The directory layout this program writes.
-pub(super) const STORE_FORMAT: u16 = 1;
+///
+/// 1: frames in sled, a tip of two slots. 2: a journal behind the slots, without which sled's
+/// frames may not be all.
+pub(super) const STORE_FORMAT: u16 = 2;
 
 const FIRST_WORDS: &str = "evenkeel log, store format ";
 
 /// What the marker says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Marker {
-    /// This program's format, or an older one.
-    Known,
+    /// This program's format.
+    Current,
+    /// One that this program reads, and turns into its own when it opens the log for writing.
+    Older,
     /// There is no marker: nothing was created here, or not to the end.
     Missing,
     Newer {
@@ -43,10 +49,10 @@ fn parse(bytes: &[u8]) -> Marker {
     if bytes != text(format).as_bytes() {
         return Marker::Damaged;
     }
-    if format > STORE_FORMAT {
-        Marker::Newer { found: format }
-    } else {
-        Marker::Known
+    match format.cmp(&STORE_FORMAT) {
+        Ordering::Less => Marker::Older,
+        Ordering::Equal => Marker::Current,
+        Ordering::Greater => Marker::Newer { found: format },
     }
 }
 
@@ -66,9 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_marker_is_known_newer_or_damaged() {
-        assert_eq!(parse(text(1).as_bytes()), Marker::Known);
-        assert_eq!(parse(text(2).as_bytes()), Marker::Newer { found: 2 });
+    fn a_marker_is_of_this_format_an_older_a_newer_or_damaged() {
+        assert_eq!(parse(text(1).as_bytes()), Marker::Older);
+        assert_eq!(parse(text(2).as_bytes()), Marker::Current);
+        assert_eq!(parse(text(3).as_bytes()), Marker::Newer { found: 3 });
         for at in 0..text(1).len() {
             let mut bytes = text(1).into_bytes();
             bytes[at] ^= 1;

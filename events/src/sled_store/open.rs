@@ -1,4 +1,4 @@
-//! Opening: lock, marker, seal off, sled, every frame, tip, writer.
+//! Opening: lock, marker, seal off, sled, every frame, journal, tip, writer.
 
 use std::fs;
 use std::io;
@@ -10,15 +10,17 @@ use tokio::sync::{Semaphore, watch};
 use super::cache::FrameCache;
 use super::disk::{Disk, DiskError, sync_dir};
 use super::format::{FORMAT_FILE, Marker, STORE_FORMAT};
+use super::journal::Journal;
 use super::lock::{DirLock, LockError};
 use super::reader::{Shared, State};
-use super::recovery::{Fault, Recovery};
+use super::recovery::{Fault, Recovery, Stop};
+use super::seal::Found;
 use super::tip::{Tip, TipPolicy, TipWriter};
 use super::upkeep::UpkeepError;
 use super::verify::raw::RawLog;
 use super::view::LogView;
 use super::writer::Writer;
-use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, seal, tip};
+use super::{QUEUE_MAX_KIB, SLED_DIR, SledLog, format, rebuild, seal, tip};
 use crate::frame::{FRAME_FORMAT, FrameError, GENESIS};
 use crate::index::Blocks;
 use crate::log::{Head, Position};
@@ -125,6 +127,15 @@ impl From<UpkeepError> for OpenError {
     }
 }
 
+impl From<Stop> for OpenError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Fault(fault) => fault.into(),
+            Stop::Io(detail) => Self::Store(detail),
+        }
+    }
+}
+
 impl From<Fault> for OpenError {
     fn from(Fault { position, error }: Fault) -> Self {
         match error {
@@ -140,11 +151,16 @@ impl From<Fault> for OpenError {
 pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenError> {
     fs::create_dir_all(dir)?;
     let lock = DirLock::take(dir)?;
-    let is_new = check_marker(dir)?;
+    let marker = check_marker(dir)?;
+    let is_new = marker == Marker::Missing;
     if !is_new {
         // Before sled is let near: it cuts its file at the first damage that it finds, and
         // whatever lies beyond would be lost to a salvage.
+        rebuild::resume(dir)?;
         LogView::open(dir)?;
+        if matches!(seal::read(dir)?, Found::Nothing) {
+            rebuild::unless_readable(dir, read_tip(dir)?)?;
+        }
     }
     seal::remove(dir)?;
     if is_new {
@@ -163,8 +179,14 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
     if is_new {
         finish_creation(dir, &disk)?;
     }
-    let recovery = recover(dir, &disk, tip)?;
-    let tip_writer = TipWriter::start(dir, &recovery.head)?;
+    let mut recovery = recover(dir, &disk, tip)?;
+    if marker == Marker::Older {
+        // Before there is a journal: a program that knows none must not miss what is in it.
+        seal::write_durably(dir, FORMAT_FILE, format::text(STORE_FORMAT).as_bytes())?;
+    }
+    let newest = recovery.take_newest();
+    let tip_writer = TipWriter::start(dir, &recovery.head, &newest)?;
+    drop(newest);
     let state = State {
         index: recovery.index,
         ids: recovery.ids,
@@ -178,16 +200,16 @@ pub(super) fn open(dir: &Path, options: SledOptions) -> Result<SledLog, OpenErro
     )
 }
 
-/// Whether there is nothing yet; an error when what is there is not ours to open.
-fn check_marker(dir: &Path) -> Result<bool, OpenError> {
+/// The marker, missing when there is nothing yet; an error when what is there is not ours to open.
+fn check_marker(dir: &Path) -> Result<Marker, OpenError> {
     match format::read(dir)? {
-        Marker::Known => Ok(false),
         Marker::Newer { found } => Err(OpenError::NewerFormat {
             found,
             supported: STORE_FORMAT,
         }),
         Marker::Damaged => Err(damaged(1, "the format marker is damaged")),
-        Marker::Missing => check_unmarked(dir).map(|()| true),
+        Marker::Missing => check_unmarked(dir).map(|()| Marker::Missing),
+        known => Ok(known),
     }
 }
 
@@ -276,21 +298,18 @@ fn finish_creation(dir: &Path, disk: &Disk) -> Result<(), OpenError> {
 }
 
 fn recover(dir: &Path, disk: &Disk, tip: Tip) -> Result<Recovery, OpenError> {
-    let mut recovery = Recovery::indexed_in(tip, Blocks::in_dir(dir)?);
-    let mut fault = None;
-    let scanned = disk.scan(|key, value| {
-        fault = recovery.take(key, value).err();
-        fault.is_none()
-    });
-    if let Some(fault) = fault {
-        return Err(fault.into());
+    let mut recovery = Recovery::indexed_in(tip, Journal::read(dir)?, Blocks::in_dir(dir)?);
+    recovery.walk(disk, |_| Ok(()))?;
+    let restored = recovery.take_restored();
+    if !restored.is_empty() {
+        let brought = disk.restore(&restored).and_then(|()| disk.settle());
+        brought.map_err(|error| OpenError::Store(error.to_string()))?;
+        tracing::info!(
+            frames = restored.len(),
+            head = recovery.head.position,
+            "the database was behind and was brought forward from the journal"
+        );
     }
-    match scanned {
-        Ok(()) => {}
-        Err(DiskError::Io(detail)) => return Err(OpenError::Store(detail)),
-        Err(DiskError::Damaged(detail)) => return Err(recovery.fault(detail).into()),
-    }
-    recovery.finish()?;
     Ok(recovery)
 }
 

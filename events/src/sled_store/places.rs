@@ -1,7 +1,7 @@
 //! Where intact frames lie in the raw files, and which chain they form, without the database.
 //!
 //! ```text
-//! files below sled/ ─► every intact frame, each once ─► who continues whom ─► the chain to the tip
+//! journal, files below sled/ ─► every intact frame, each once ─► who continues whom ─► the chain to the tip
 //! ```
 //! A frame says itself where it belongs, so this works whatever the database thinks, and also
 //! while another process writes: nothing is opened for writing, nothing is locked.
@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::SLED_DIR;
 use super::seal::files;
+use super::tip::TIP_FILE;
 use crate::frame::{FRAME_MAX_BYTES, Frame, GENESIS, HASH_BYTES, find_frames};
 use crate::log::{Head, Position};
 
@@ -77,12 +78,13 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn scan(dir: &Path) -> io::Result<Self> {
         let mut all = Self::default();
-        let database = dir.join(SLED_DIR);
+        // The journal first: what a live writer overwrites there lies in the database by then.
+        if dir.join(TIP_FILE).exists() {
+            all.take_file(dir, TIP_FILE.to_owned())?;
+        }
         // Any file of the database can hold frames.
-        for name in files(&database)?.into_iter().take(FILES_MAX) {
-            all.files.push(File::open(database.join(&name))?);
-            all.names.push(format!("{SLED_DIR}/{name}"));
-            all.take_file()?;
+        for name in files(&dir.join(SLED_DIR))?.into_iter().take(FILES_MAX - 1) {
+            all.take_file(dir, format!("{SLED_DIR}/{name}"))?;
         }
         all.frames
             .sort_unstable_by_key(|place| (place.first, place.hash, place.offset));
@@ -91,9 +93,10 @@ impl Places {
         Ok(all)
     }
 
-    /// Looks at the file that was added last.
-    fn take_file(&mut self) -> io::Result<()> {
-        let at = self.files.len() - 1;
+    fn take_file(&mut self, dir: &Path, name: String) -> io::Result<()> {
+        let at = self.files.len();
+        self.files.push(File::open(dir.join(&name))?);
+        self.names.push(name);
         let len = self.files[at].metadata()?.len();
         let mut start = 0;
         while start < len {

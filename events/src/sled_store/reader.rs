@@ -88,6 +88,16 @@ impl Shared {
         self.disk.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Runs a call into the database; an error when it is closed.
+    pub(super) fn on_disk<T>(
+        &self,
+        call: impl FnOnce(&Disk) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        let disk = self.disk();
+        let closed = || DiskError::Io("the database is closed".into());
+        call(disk.as_ref().ok_or_else(closed)?)
+    }
+
     /// Gives back the memory that the database took; a closed one has none.
     pub(super) fn rest(&self) -> Result<(), DiskError> {
         self.disk().as_ref().map_or(Ok(()), Disk::rest)

@@ -1,18 +1,45 @@
 //! Going through all frames: hash, chain, gaps, versions, and what the tip vouches for.
+//!
+//! ```text
+//! sled's frames in key order ─► each continues the chain? ─┬─ yes ─► taken
+//! the journal's, by place ──────────────────────────────── └─ no, or none left ─► the journal's commit
+//! ```
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::disk::{Disk, DiskError};
+use super::journal::Journal;
 use super::tip::Tip;
 use crate::append_ids::AppendIds;
 use crate::frame::{Frame, FrameError, GENESIS};
 use crate::index::{Blocks, StreamIndex};
 use crate::log::{Head, Position};
 
+/// Frames that lie in the leaf which sled still moves about, at most: it splits a leaf of more
+/// than 16 values.
+const NEWEST_FRAMES: usize = 32;
+
 /// Where and why the log cannot be vouched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub position: Position,
     pub error: FrameError,
+}
+
+/// Why the walk ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Fault(Fault),
+    /// The operating system refused.
+    Io(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// The log up to the frames that were taken.
@@ -25,12 +52,17 @@ pub(super) struct Recovery {
     /// Frames of the last commit that have yet to come.
     frames_left: u16,
     tip: Tip,
+    journal: Journal,
+    /// Frames that sled lacks and the journal has.
+    restored: Vec<Frame>,
+    /// The last frames, as many as one leaf of sled holds.
+    newest: VecDeque<Frame>,
     /// Whether the head that the tip acknowledges was passed.
     tip_met: bool,
 }
 
 impl Recovery {
-    pub(super) fn new(tip: Tip) -> Self {
+    pub(super) fn new(tip: Tip, journal: Journal) -> Self {
         let head = Head {
             position: 0,
             hash: GENESIS,
@@ -43,38 +75,112 @@ impl Recovery {
             frames: 0,
             frames_left: 0,
             tip,
+            journal,
+            restored: Vec::new(),
+            newest: VecDeque::with_capacity(NEWEST_FRAMES),
             tip_met,
         }
     }
 
     /// A recovery whose index keeps old positions in `blocks` instead of in memory.
-    pub(super) fn indexed_in(tip: Tip, blocks: Blocks) -> Self {
+    pub(super) fn indexed_in(tip: Tip, journal: Journal, blocks: Blocks) -> Self {
         Self {
             index: StreamIndex::with_blocks(blocks),
-            ..Self::new(tip)
+            ..Self::new(tip, journal)
         }
     }
 
-    /// Takes the next frame, or says why the log ends before it.
-    pub(super) fn take(&mut self, key: &[u8], value: Bytes) -> Result<Frame, Fault> {
-        let first = self.head.position + 1;
-        if key != first.to_be_bytes() {
-            return Err(self.fault(match key.try_into().map(u64::from_be_bytes) {
-                Ok(found) => format!("the next frame is that of position {found}"),
-                Err(_) => "a key is no position".to_owned(),
-            }));
+    /// Goes through all frames of sled and of the journal and shows each to `each`, in order.
+    pub(super) fn walk(
+        &mut self,
+        disk: &Disk,
+        mut each: impl FnMut(&Frame) -> Result<(), Fault>,
+    ) -> Result<(), Stop> {
+        let mut fault = None;
+        let scanned = disk.scan(|key, value| {
+            fault = self.take_stored(key, value, &mut each).err();
+            fault.is_none()
+        });
+        if let Some(fault) = fault {
+            return Err(fault.into());
         }
-        let frame = Frame::verify_next(value, first, &self.head.hash);
-        let frame = frame.map_err(|error| Fault {
-            position: first,
-            error,
-        })?;
+        match scanned {
+            Ok(()) => {}
+            Err(DiskError::Io(detail)) => return Err(Stop::Io(detail)),
+            Err(DiskError::Damaged(detail)) => return Err(self.fault(detail).into()),
+        }
+        while self.take_journaled(&mut each)? {}
+        Ok(self.finish()?)
+    }
+
+    /// The frames that sled lacks or has damaged, and that the journal gave.
+    pub(super) fn take_restored(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.restored)
+    }
+
+    /// The last frames of the log, in order.
+    pub(super) fn take_newest(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.newest).into()
+    }
+
+    /// Takes the next frame of sled, or says why the log ends before it.
+    fn take_stored(
+        &mut self,
+        key: &[u8],
+        value: Bytes,
+        each: &mut impl FnMut(&Frame) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let Ok(position) = key.try_into().map(u64::from_be_bytes) else {
+            return Err(self.fault("a key is no position".to_owned()));
+        };
+        while self.head.position + 1 < position {
+            if !self.take_journaled(each)? {
+                return Err(self.fault(format!("the next frame is that of position {position}")));
+            }
+        }
+        let was_restored = |frame: &Frame| frame.last() >= position;
+        if self.restored.last().is_some_and(was_restored) {
+            return Ok(());
+        }
+        let (first, previous) = (self.head.position + 1, self.head.hash);
+        if position != first {
+            return Err(self.fault(format!("the next frame is that of position {position}")));
+        }
+        match Frame::verify_next(value, first, &previous) {
+            Ok(frame) => self.take(&frame, each),
+            Err(_) if self.take_journaled(each)? => Ok(()),
+            Err(error) => Err(Fault {
+                position: first,
+                error,
+            }),
+        }
+    }
+
+    /// Takes the commit of the journal that comes next; false when there is none.
+    fn take_journaled(
+        &mut self,
+        each: &mut impl FnMut(&Frame) -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        let commit = self.journal.commit_after(&self.head);
+        for frame in &commit {
+            self.take(frame, each)?;
+        }
+        let found = !commit.is_empty();
+        self.restored.extend(commit);
+        Ok(found)
+    }
+
+    fn take(
+        &mut self,
+        frame: &Frame,
+        each: &mut impl FnMut(&Frame) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if self.frames_left > 0 && frame.frames_left() != self.frames_left - 1 {
             return Err(self.fault("a commit of several frames is not whole".into()));
         }
-        self.index_events(&frame)?;
-        self.advance(&frame)?;
-        Ok(frame)
+        self.index_events(frame)?;
+        self.advance(frame)?;
+        each(frame)
     }
 
     fn index_events(&mut self, frame: &Frame) -> Result<(), Fault> {
@@ -120,6 +226,10 @@ impl Recovery {
             }
             self.tip_met = true;
         }
+        if self.newest.len() == NEWEST_FRAMES {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(frame.clone());
         self.frames += 1;
         self.frames_left = frame.frames_left();
         self.head = head;
@@ -127,7 +237,13 @@ impl Recovery {
     }
 
     /// After the last frame: is this all of it?
-    pub(super) fn finish(&self) -> Result<(), Fault> {
+    fn finish(&self) -> Result<(), Fault> {
+        if let Some(found) = self.journal.newer_after(self.head.position) {
+            return Err(Fault {
+                position: self.head.position + 1,
+                error: FrameError::NewerFormat { found },
+            });
+        }
         if self.frames_left > 0 {
             return Err(self.fault(format!(
                 "{} frames of the last commit are missing",
@@ -163,7 +279,7 @@ impl Recovery {
         }
     }
 
-    pub(super) fn fault(&self, what: String) -> Fault {
+    fn fault(&self, what: String) -> Fault {
         Fault {
             position: self.head.position + 1,
             error: FrameError::Damaged(what),

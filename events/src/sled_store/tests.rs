@@ -188,7 +188,7 @@ async fn a_newer_store_is_refused() {
         refused,
         OpenError::NewerFormat {
             found: 9,
-            supported: 1
+            supported: 2
         }
     );
 }

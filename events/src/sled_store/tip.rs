@@ -3,9 +3,10 @@
 //! ```text
 //! 0      acknowledged: the head when the last reply went out; the log must contain it
 //! 4096   intended:     the head of the commit under way; the log may contain it
+//! 8192   the journal:  frames that sled may lose; see there
 //! ```
-//! The intention is written and synced at the same time as the commit itself, so the witness
-//! costs no second wait. When both are durable the acknowledgement is written (it becomes
+//! The intention is synced together with the commit itself, which lies in the same file, so the
+//! witness costs no second wait. When both are durable the acknowledgement is written (it becomes
 //! durable with the next intention, or when the writer has nothing to do), then the replies go
 //! out. A log without its acknowledged head has lost its tail; one that merely lacks the
 //! intended head was stopped in the middle of a commit that nobody was told of.
@@ -15,10 +16,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc;
 
+use super::journal::{FRAMES_AT, JournalWriter, frames_bytes};
 use super::sync;
+use crate::frame::Frame;
 use crate::log::Head;
 
 /// The tip's name.
@@ -88,46 +89,63 @@ fn read_slot(bytes: &[u8]) -> Option<Head> {
     (write_slot(&head) == *slot).then_some(head)
 }
 
-/// The tip open for writing, with a thread of its own for the sync that runs beside the commit's.
+/// The tip and its journal open for writing.
 #[derive(Debug)]
 pub(super) struct TipWriter {
-    file: Arc<File>,
-    intents: mpsc::SyncSender<Head>,
-    results: mpsc::Receiver<io::Result<()>>,
+    file: File,
+    journal: JournalWriter,
     unsynced: bool,
 }
 
 impl TipWriter {
-    /// Opens or creates the tip and makes both slots say `head`.
-    pub(super) fn start(dir: &Path, head: &Head) -> io::Result<Self> {
-        let file = Arc::new(reset(dir, head)?);
-        let (intents, inbox) = mpsc::sync_channel::<Head>(1);
-        let (outbox, results) = mpsc::sync_channel(1);
-        let own = Arc::clone(&file);
-        std::thread::Builder::new()
-            .name("evenkeel-log-tip".into())
-            .spawn(move || {
-                for head in inbox {
-                    if outbox.send(write_intent(&own, &head)).is_err() {
-                        break;
-                    }
-                }
-            })?;
-        Ok(Self {
-            file,
-            intents,
-            results,
+    /// Opens or creates the tip, makes both slots say `head`, and begins the journal with the
+    /// newest frames.
+    pub(super) fn start(dir: &Path, head: &Head, newest: &[Frame]) -> io::Result<Self> {
+        let mut tip = Self {
+            file: reset(dir, head)?,
+            journal: JournalWriter::new(),
             unsynced: false,
-        })
+        };
+        if !newest.is_empty() {
+            tip.journal(newest)?;
+            tip.sync()?;
+        }
+        Ok(tip)
     }
 
-    /// Starts to make the intention durable; [`TipWriter::intended`] waits for it.
-    pub(super) fn intend(&self, head: Head) -> io::Result<()> {
-        self.intents.send(head).map_err(|_| stopped())
+    /// Before a commit is made durable.
+    pub(super) fn intend(&mut self, head: &Head) -> io::Result<()> {
+        put_slot(&self.file, head, u64::from(INTENDED_OFFSET))
     }
 
-    pub(super) fn intended(&self) -> io::Result<()> {
-        self.results.recv().map_err(|_| stopped())?
+    /// Whether sled may lose nothing of what is in the journal.
+    pub(super) fn is_settled(&self) -> bool {
+        self.journal.is_settled()
+    }
+
+    /// Whether sled must be synced before these frames are written over older ones.
+    pub(super) fn must_settle_before_writing(&self, frames: &[Frame]) -> bool {
+        !self.is_settled() && self.journal.is_round_before(frames_bytes(frames))
+    }
+
+    /// Whether sled must be synced before it takes these frames.
+    pub(super) fn must_settle_before_putting(&self, frames: &[Frame]) -> bool {
+        self.journal.must_settle_before(frames_bytes(frames))
+    }
+
+    /// Sled has taken these frames.
+    pub(super) fn has_put(&mut self, frames: &[Frame]) {
+        self.journal.put_in_sled(frames_bytes(frames));
+    }
+
+    /// Writes a commit into the journal. Durable after [`TipWriter::sync`].
+    pub(super) fn journal(&mut self, frames: &[Frame]) -> io::Result<()> {
+        self.journal.write(&self.file, frames)
+    }
+
+    /// Everything in the journal is durable in sled.
+    pub(super) fn settled(&mut self) {
+        self.journal.settled();
     }
 
     /// Before the replies go out, after everything is durable.
@@ -145,9 +163,12 @@ impl TipWriter {
         sync::data(&self.file)
     }
 
-    /// Both slots say `head`, durably: the last act of an orderly close.
-    pub(super) fn settle(&mut self, head: &Head) -> io::Result<()> {
-        write_intent(&self.file, head)?;
+    /// Empties the journal, all of which is durable in sled, and makes both slots say `head`: the
+    /// last act of an orderly close.
+    pub(super) fn close(&mut self, head: &Head) -> io::Result<()> {
+        empty_journal(&self.file)?;
+        self.intend(head)?;
+        self.sync()?;
         self.acknowledge(head)?;
         self.sync()
     }
@@ -157,26 +178,22 @@ fn put_slot(file: &File, head: &Head, offset: u64) -> io::Result<()> {
     sync::undivided(file, || file.write_all_at(&write_slot(head), offset))
 }
 
-fn write_intent(file: &File, head: &Head) -> io::Result<()> {
-    put_slot(file, head, u64::from(INTENDED_OFFSET))?;
-    sync::data(file)
+fn empty_journal(file: &File) -> io::Result<()> {
+    sync::undivided(file, || file.set_len(FRAMES_AT))
 }
 
-/// Writes both slots of the tip, durably.
+/// Empties the journal and writes both slots of the tip, durably.
 pub(super) fn reset(dir: &Path, head: &Head) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let file = options.open(dir.join(TIP_FILE))?;
+    empty_journal(&file)?;
     // The acknowledgement last: at every moment one of the slots is whole.
     put_slot(&file, head, u64::from(INTENDED_OFFSET))?;
     sync::all(&file)?;
     put_slot(&file, head, 0)?;
     sync::all(&file)?;
     Ok(file)
-}
-
-fn stopped() -> io::Error {
-    io::Error::other("the tip's thread has stopped")
 }
 
 #[cfg(test)]
@@ -195,9 +212,8 @@ mod tests {
     #[test]
     fn a_slot_with_a_changed_bit_says_nothing_and_the_other_stands() {
         let dir = tempfile::tempdir().unwrap();
-        let mut tip = TipWriter::start(dir.path(), &head(3)).unwrap();
-        tip.intend(head(4)).unwrap();
-        tip.intended().unwrap();
+        let mut tip = TipWriter::start(dir.path(), &head(3), &[]).unwrap();
+        tip.intend(&head(4)).unwrap();
         let whole = std::fs::read(dir.path().join(TIP_FILE)).unwrap();
         for bit in 0..SLOT_BYTES * 8 {
             let mut bytes = whole.clone();

@@ -8,7 +8,6 @@
 //! sled rewrites its files when it opens them, so it is let near the original only when every
 //! byte there is vouched for.
 
-mod copy;
 mod frames;
 pub(super) mod raw;
 
@@ -16,7 +15,9 @@ use std::io;
 use std::path::Path;
 
 use super::SLED_DIR;
+use super::copy::Copy;
 use super::format::{self, FORMAT_FILE, Marker, STORE_FORMAT};
+use super::journal::Journal;
 use super::lock::{DirLock, LOCK_FILE, LockError};
 use super::seal::{self, Breach, Found, SEAL_BLOCK_BYTES, SEAL_FILE};
 use super::tip::{TIP_FILE, Tip};
@@ -178,12 +179,12 @@ fn verify_locked(
     match (tip, report.is_clean()) {
         (Some(tip), true) if report.sealed => {
             seal::remove(dir)?;
-            check_frames(dir, tip, checks, &mut report)?;
+            check_frames(dir, tip, Journal::read(dir)?, checks, &mut report)?;
             seal::write(dir)?;
         }
         (Some(tip), true) => {
-            let copy = copy::Copy::of(dir)?;
-            check_frames(copy.dir(), tip, checks, &mut report)?;
+            let copy = Copy::of(dir)?;
+            check_frames(copy.dir(), tip, Journal::read(dir)?, checks, &mut report)?;
         }
         _ => count_raw(dir, tip, &mut report)?,
     }
@@ -192,7 +193,7 @@ fn verify_locked(
 
 fn check_marker(dir: &Path, report: &mut VerifyReport) -> Result<(), VerifyError> {
     match format::read(dir)? {
-        Marker::Known => {}
+        Marker::Current | Marker::Older => {}
         Marker::Newer { found } => {
             return Err(VerifyError::NewerFormat {
                 found,

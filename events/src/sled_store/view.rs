@@ -1,7 +1,7 @@
 //! A look at a log that changes nothing: read from the raw files, also while a server writes them.
 //!
 //! ```text
-//! tip ─► scan of the files ─► the chain that passes the tip ─► frames, verified as they are read
+//! tip ─► scan of its journal and of sled's files ─► the chain that passes the tip ─► frames, verified as they are read
 //! ```
 //! It ends where the last whole commit ends. What a live database moves meanwhile is looked for
 //! again; a chain that does not reach the acknowledged head is an error, never a shorter log.
@@ -301,7 +301,7 @@ pub(super) fn check_marker(dir: &Path) -> Result<(), UpkeepError> {
         return Err(UpkeepError::NoLog(dir.display().to_string()));
     }
     match format::read(dir)? {
-        Marker::Known => Ok(()),
+        Marker::Current | Marker::Older => Ok(()),
         Marker::Newer { found } => Err(UpkeepError::NewerFormat {
             found,
             supported: STORE_FORMAT,

@@ -1,7 +1,7 @@
 //! The writer: one thread, one commit at a time, as many appends in it as have come meanwhile.
 //!
 //! ```text
-//! wait for one ─► take what else is there ─► admit each ─► put, flush, sync ∥ tip ─► publish ─► reply
+//! wait for one ─► take what else is there ─► admit each ─► journal, sync ─► sled ─► publish ─► reply
 //!      ▲                 │ the last commit had many and few are there: linger, 100 µs at most
 //!      └─────────────────┴───────────────────────────────────────────────────────────────┘
 //! ```
@@ -23,14 +23,19 @@ use super::reader::{Shared, State};
 use super::tip::{TipPolicy, TipWriter};
 use crate::admission::{Admission, Admitted, COMMIT_MAX_BYTES};
 use crate::append_ids::AppendId;
+use crate::frame::Commit;
 use crate::log::{AppendError, Appended, Head, Position, StreamAppend};
 
 /// How long a commit waits for one more of the writers that shared the last one: less than a
 /// sync takes, and only while they keep coming.
 const LINGER: Duration = Duration::from_micros(100);
 
-/// After this long without an append the database gives back the memory that it does not need.
+/// After this long without an append the database is synced, and gives back the memory that it
+/// does not need.
 const IDLE_REST: Duration = Duration::from_secs(1);
+
+/// Frames that sled takes at once: a leaf's worth.
+const PUT_FRAMES: usize = 16;
 
 /// After this long without an append the tip's acknowledgement is made durable on its own.
 const IDLE_SYNC: Duration = Duration::from_millis(50);
@@ -69,9 +74,11 @@ impl Writer {
         }
         if self.shared.check_writable().is_ok() {
             let head = self.shared.state().head;
-            if let Err(error) = self.tip.settle(&head) {
+            let settled = self.settle().map_err(|error| error.to_string());
+            let settled = settled.and_then(|()| self.tip.close(&head).map_err(|e| e.to_string()));
+            if let Err(error) = settled {
                 self.shared
-                    .fail(&format!("the tip was not written: {error}"));
+                    .fail(&format!("the log was not settled: {error}"));
             }
         }
     }
@@ -88,12 +95,13 @@ impl Writer {
                 answer => return answer.ok(),
             }
         }
-        if self.shared.disk().as_ref().is_some_and(Disk::is_fed) {
+        let is_fed = self.shared.disk().as_ref().is_some_and(Disk::is_fed);
+        if is_fed || !self.tip.is_settled() {
             match self.jobs.recv_timeout(IDLE_REST) {
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.shared.rest() {
+                    if let Err(error) = self.settle().and_then(|()| self.shared.rest()) {
                         self.shared
-                            .fail(&format!("the database could not be opened anew: {error}"));
+                            .fail(&format!("the database was not brought to rest: {error}"));
                     }
                 }
                 answer => return answer.ok(),
@@ -166,29 +174,34 @@ impl Writer {
     }
 
     fn store(&mut self, admitted: &Admitted) -> Result<(), DiskError> {
-        let head = admitted.commit.head;
+        let Commit { frames, head } = &admitted.commit;
         let with_tip = self.is_tip_due();
+        if self.tip.must_settle_before_writing(frames) {
+            self.settle()?;
+        }
         if with_tip {
             self.tip.intend(head)?;
         }
-        let put = self.put(admitted);
-        if with_tip {
-            self.tip.intended()?;
+        self.tip.journal(frames)?;
+        self.tip.sync()?;
+        for frames in frames.chunks(PUT_FRAMES) {
+            if self.tip.must_settle_before_putting(frames) {
+                self.settle()?;
+            }
+            self.shared.on_disk(|disk| disk.put(frames))?;
+            self.tip.has_put(frames);
         }
-        put?;
         if with_tip {
-            self.tip.acknowledge(&head)?;
+            self.tip.acknowledge(head)?;
         }
         Ok(())
     }
 
-    fn put(&self, admitted: &Admitted) -> Result<(), DiskError> {
-        let disk = self.shared.disk();
-        let disk = disk
-            .as_ref()
-            .ok_or_else(|| DiskError::Io("the database is closed".into()))?;
-        disk.put(&admitted.commit.frames)?;
-        disk.sync()
+    /// Makes durable in sled what it was given.
+    fn settle(&mut self) -> Result<(), DiskError> {
+        self.shared.on_disk(Disk::settle)?;
+        self.tip.settled();
+        Ok(())
     }
 
     fn is_tip_due(&mut self) -> bool {

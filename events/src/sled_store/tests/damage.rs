@@ -1,15 +1,16 @@
 //! Damage of every kind: found and named, or without effect; never a panic, never wrong data.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::fs;
+use std::fs::{self, File};
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{Dice, closed, copy_of, files, fill, killed, open};
 use crate::envelope::Recorded;
 use crate::log::{EventLog, Head};
 use crate::sled_store::tip::{self, Tip};
-use crate::{OpenError, SledLog, SledOptions, StoreSize, TipPolicy, VerifyReport, verify};
+use crate::{LogView, OpenError, SledLog, SledOptions, StoreSize, TipPolicy, VerifyReport, verify};
 
 fn report_after(dir: &Path, what: &str) -> VerifyReport {
     let report = verify(dir, None).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -167,7 +168,9 @@ async fn a_lost_tail_is_found_by_the_tip_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     fill(&log, 10).await;
+    drop(log);
     let older = copy_of(dir.path());
+    let log = open(dir.path());
     fill(&log, 2).await;
     drop(log);
     fs::remove_dir_all(dir.path().join("sled")).unwrap();
@@ -183,6 +186,80 @@ async fn a_lost_tail_is_found_by_the_tip_and_named() {
     assert_eq!(verify(dir.path(), None).unwrap().findings[0].position, 31);
 }
 
+fn cut_to(path: &Path, bytes: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_database_lacks_comes_from_the_journal() {
+    let dir = killed(10).await;
+    cut_to(&dir.path().join("sled/db"), 0);
+    let view = LogView::open(dir.path()).unwrap();
+    assert_eq!(view.last(), 30);
+    let log = open(dir.path());
+    assert_eq!(log.head().position, 30);
+    fill(&log, 1).await;
+    log.close().await.unwrap();
+    assert_eq!(verify(dir.path(), None).unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn without_its_journal_a_killed_log_is_seen_to_lack_events() {
+    let dir = killed(10).await;
+    cut_to(&dir.path().join("tip"), 8192);
+    let refused = SledLog::open(dir.path(), SledOptions::default()).err();
+    assert!(
+        matches!(refused, Some(OpenError::Damaged { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_sled_cannot_read_is_written_anew_from_its_frames() {
+    let dir = killed(10).await;
+    // Opened again, the journal holds the newest frames, all of which sled has flushed.
+    drop(open(dir.path()));
+    let dir = copy_while_open(dir.path());
+    let db = dir.path().join("sled/db");
+    let mut bytes = fs::read(&db).unwrap();
+    bytes[64..].fill(0x5A);
+    fs::write(&db, bytes).unwrap();
+    let inode = fs::metadata(&db).unwrap().ino();
+    let found = verify(dir.path(), None).unwrap().findings;
+    assert!(!found.is_empty());
+    let log = open(dir.path());
+    assert_eq!(log.head().position, 30);
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 30);
+    fill(&log, 1).await;
+    log.close().await.unwrap();
+    assert_ne!(fs::metadata(&db).unwrap().ino(), inode);
+    assert_eq!(verify(dir.path(), None).unwrap().findings, []);
+    assert!(!dir.path().join("rebuild").exists());
+}
+
+fn copy_while_open(dir: &Path) -> tempfile::TempDir {
+    let _log = open(dir);
+    copy_of(dir)
+}
+
+#[tokio::test]
+async fn a_rebuild_that_was_interrupted_is_ended_or_begun_anew() {
+    let dir = killed(10).await;
+    drop(open(dir.path()));
+    let rebuilt = dir.path().join("rebuild");
+    // Ended: the new database is whole, the old one is gone.
+    crate::backup(dir.path(), &rebuilt, &mut |_| {}).unwrap();
+    fs::remove_dir_all(dir.path().join("sled")).unwrap();
+    let log = open(dir.path());
+    assert_eq!(log.head().position, 30);
+    drop(log);
+    // Begun anew: there is no seal yet.
+    fs::create_dir_all(rebuilt.join("sled")).unwrap();
+    assert_eq!(open(dir.path()).head().position, 30);
+    assert!(!rebuilt.exists());
+}
+
 #[tokio::test]
 async fn a_commit_that_was_intended_and_never_acknowledged_may_be_missing() {
     let dir = killed(10).await;
@@ -195,9 +272,9 @@ async fn a_commit_that_was_intended_and_never_acknowledged_may_be_missing() {
         .unwrap()
         .acknowledged
         .unwrap();
-    let mut writer = tip::TipWriter::start(dir.path(), &whole).unwrap();
-    writer.intend(next).unwrap();
-    writer.intended().unwrap();
+    drop(open(dir.path()));
+    let mut writer = tip::TipWriter::start(dir.path(), &whole, &[]).unwrap();
+    writer.intend(&next).unwrap();
     writer.sync().unwrap();
     let log = open(dir.path());
     assert_eq!(log.head().position, 30);

@@ -42,21 +42,21 @@ struct Durable {
 pub(in crate::sled_store) struct World {
     dir: PathBuf,
     durable: Mutex<Durable>,
-    /// Whether the database's syncs happen; without them the log must be seen to lose events.
-    syncs_database: bool,
+    /// Whether the journal's syncs happen; without them the log must be seen to lose events.
+    syncs_journal: bool,
     syncs: AtomicU64,
     at_sync: Mutex<Option<AtSync>>,
 }
 
 impl World {
     /// Observes `dir`, whose present content is taken to be durable.
-    pub(super) fn observe(dir: &Path, syncs_database: bool) -> Arc<Self> {
+    pub(super) fn observe(dir: &Path, syncs_journal: bool) -> Arc<Self> {
         let mut durable = Durable::default();
         durable.take_all(dir);
         let world = Arc::new(Self {
             dir: dir.canonicalize().unwrap(),
             durable: Mutex::new(durable),
-            syncs_database,
+            syncs_journal,
             syncs: AtomicU64::new(0),
             at_sync: Mutex::new(None),
         });
@@ -100,11 +100,11 @@ fn path_of(file: &File) -> PathBuf {
 }
 
 pub(in crate::sled_store) fn data(file: &File) -> io::Result<()> {
-    watched(file, File::sync_data)
+    watched(file, How::Data)
 }
 
 pub(in crate::sled_store) fn all(file: &File) -> io::Result<()> {
-    watched(file, File::sync_all)
+    watched(file, How::All)
 }
 
 pub(in crate::sled_store) fn undivided<T>(file: &File, write: impl FnOnce() -> T) -> T {
@@ -113,13 +113,24 @@ pub(in crate::sled_store) fn undivided<T>(file: &File, write: impl FnOnce() -> T
     write()
 }
 
-fn watched(file: &File, sync: fn(&File) -> io::Result<()>) -> io::Result<()> {
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Data,
+    All,
+}
+
+fn watched(file: &File, how: How) -> io::Result<()> {
     let path = path_of(file);
+    let is_of_journal = how == How::Data && path.ends_with("tip");
+    let sync = |file: &File| match how {
+        How::Data => file.sync_data(),
+        How::All => file.sync_all(),
+    };
     let Some(world) = world_of(&path) else {
         return sync(file);
     };
     world.call_at_sync();
-    if world.syncs_database || !path.ends_with("sled/db") {
+    if world.syncs_journal || !is_of_journal {
         // Only what was written before the sync began is certain to be covered by it.
         let before = Taken::of(&path, &guard(&world.durable));
         sync(file)?;

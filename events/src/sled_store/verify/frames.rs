@@ -6,13 +6,15 @@ use super::{Checks, EventCheck, VerifyError, VerifyReport, count_raw};
 use crate::frame::{FRAME_FORMAT, Frame, FrameError};
 use crate::log::Head;
 use crate::sled_store::disk::{Disk, DiskError};
-use crate::sled_store::recovery::{Fault, Recovery};
+use crate::sled_store::journal::Journal;
+use crate::sled_store::recovery::{Fault, Recovery, Stop};
 use crate::sled_store::tip::Tip;
 use crate::sled_store::{SLED_DIR, StoreSize};
 
 pub(super) fn check_frames(
     dir: &Path,
     tip: Tip,
+    journal: Journal,
     checks: Checks<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), VerifyError> {
@@ -25,7 +27,7 @@ pub(super) fn check_frames(
             return Ok(());
         }
     };
-    let recovery = walk(&disk, tip, checks, report)?;
+    let recovery = walk(&disk, Recovery::new(tip, journal), checks, report)?;
     report.head = recovery.head;
     report.events = recovery.head.position;
     report.frames = recovery.frames;
@@ -39,45 +41,34 @@ pub(super) fn check_frames(
 
 fn walk(
     disk: &Disk,
-    tip: Tip,
+    mut recovery: Recovery,
     mut checks: Checks<'_>,
     report: &mut VerifyReport,
 ) -> Result<Recovery, VerifyError> {
-    let mut recovery = Recovery::new(tip);
-    let mut fault = None;
-    let scanned = disk.scan(|key, value| {
-        let taken = recovery.take(key, value).and_then(|frame| {
-            meet_heads(&frame, &checks.heads, report);
-            match &mut checks.event {
-                Some(check) => show(&frame, check, report),
-                None => Ok(()),
-            }
-        });
-        fault = taken.err();
-        fault.is_none()
+    let walked = recovery.walk(disk, |frame| {
+        meet_heads(frame, &checks.heads, report);
+        match &mut checks.event {
+            Some(check) => show(frame, check, report),
+            None => Ok(()),
+        }
     });
-    match scanned {
-        Err(DiskError::Io(detail)) => return Err(VerifyError::Io(detail)),
-        Err(DiskError::Damaged(detail)) => fault = Some(recovery.fault(detail)),
-        Ok(()) if fault.is_none() => fault = recovery.finish().err(),
-        Ok(()) => {}
-    }
-    match fault {
-        Some(Fault {
+    match walked {
+        Err(Stop::Io(detail)) => Err(VerifyError::Io(detail)),
+        Err(Stop::Fault(Fault {
             error: FrameError::NewerFormat { found },
             ..
-        }) => Err(VerifyError::NewerFormat {
+        })) => Err(VerifyError::NewerFormat {
             found,
             supported: FRAME_FORMAT,
         }),
-        Some(Fault {
+        Err(Stop::Fault(Fault {
             position,
             error: FrameError::Damaged(detail),
-        }) => {
+        })) => {
             report.find(position, detail);
             Ok(recovery)
         }
-        None => {
+        Ok(()) => {
             miss_heads(&recovery.head, &checks.heads, report);
             Ok(recovery)
         }

@@ -1,4 +1,5 @@
-//! The raw database file, read for frames without sled: what is intact, and what lies where.
+//! The raw database file and the journal, read for frames without sled: what is intact, and what
+//! lies where.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,9 +9,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::frame::{FRAME_MAX_BYTES, GENESIS, HASH_BYTES, find_frames};
+use crate::frame::{FRAME_MAX_BYTES, Frame, GENESIS, HASH_BYTES, find_frames};
 use crate::log::{Head, Position};
 use crate::sled_store::SLED_DIR;
+use crate::sled_store::journal::Journal;
 
 /// Bytes looked at at once; windows overlap by the largest frame.
 const WINDOW_BYTES: usize = 16 << 20;
@@ -29,7 +31,7 @@ struct Link {
     hash: [u8; HASH_BYTES],
 }
 
-/// All frames that the file holds, live or stale.
+/// All frames that the files hold, live or stale.
 #[derive(Debug, Default)]
 pub(in crate::sled_store) struct RawLog {
     copies: Vec<Copy>,
@@ -42,6 +44,9 @@ impl RawLog {
         let file = File::open(dir.join(SLED_DIR).join("db"))?;
         let len = file.metadata()?.len();
         let mut raw = Self::default();
+        for frame in Journal::read(dir)?.frames() {
+            raw.link(frame);
+        }
         let mut start = 0;
         while start < len {
             let window = read_window(&file, start, len)?;
@@ -63,16 +68,18 @@ impl RawLog {
                 intact,
             });
             if let Some(frame) = found.frame {
-                let link = Link {
-                    events_end: frame.last(),
-                    hash: frame.hash(),
-                };
-                self.links
-                    .entry((frame.first(), *frame.previous()))
-                    .or_default()
-                    .push(link);
+                self.link(&frame);
             }
         }
+    }
+
+    fn link(&mut self, frame: &Frame) {
+        let link = Link {
+            events_end: frame.last(),
+            hash: frame.hash(),
+        };
+        let key = (frame.first(), *frame.previous());
+        self.links.entry(key).or_default().push(link);
     }
 
     /// The end of the intact chain that starts at the beginning.

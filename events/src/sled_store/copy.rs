@@ -1,10 +1,12 @@
-//! A copy of the database beside the original, gone when dropped.
+//! A copy of a log's files beside the original, gone when dropped: for sled to try its hand at.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::sled_store::{SLED_DIR, seal};
+use super::format::FORMAT_FILE;
+use super::tip::TIP_FILE;
+use super::{SLED_DIR, seal};
 
 /// The copy.
 #[derive(Debug)]
@@ -13,10 +15,10 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies the database of the log in `dir` to a directory beside it.
+    /// Copies the database, the tip and the marker of the log in `dir` to a directory beside it.
     pub(super) fn of(dir: &Path) -> io::Result<Self> {
         let mut name = dir.canonicalize()?.into_os_string();
-        name.push(format!(".verify-{}", std::process::id()));
+        name.push(format!(".copy-{}", std::process::id()));
         let copy = Self {
             dir: PathBuf::from(name),
         };
@@ -24,10 +26,9 @@ impl Copy {
             fs::remove_dir_all(&copy.dir)?;
         }
         fs::create_dir_all(copy.dir.join(SLED_DIR).join("blobs"))?;
-        for file in seal::files(dir)?
-            .iter()
-            .filter(|file| file.starts_with(SLED_DIR))
-        {
+        for file in seal::files(dir)?.iter().filter(|file| {
+            file.starts_with(SLED_DIR) || [TIP_FILE, FORMAT_FILE].contains(&&***file)
+        }) {
             fs::copy(dir.join(file), copy.dir.join(file))?;
         }
         Ok(copy)
@@ -41,7 +42,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.dir) {
-            tracing::warn!(dir = %self.dir.display(), %error, "the copy made for verifying is left behind");
+            tracing::warn!(dir = %self.dir.display(), %error, "the copy made for a look is left behind");
         }
     }
 }
