@@ -23,6 +23,7 @@ mod ids;
 mod index;
 mod indexes;
 pub mod journal;
+mod lanes;
 mod market;
 mod personal;
 pub mod ports;

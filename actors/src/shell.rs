@@ -15,6 +15,7 @@ use crate::directory::{Directory, Universe, WebhookBook};
 use crate::engine::Settings;
 use crate::ids::Ids;
 use crate::journal::Journal;
+use crate::lanes::Lanes;
 use crate::market::MarketMsg;
 use crate::ports::{Clock, PersonalKeys, PriceFeed, Venue, WebhookTransport};
 use crate::root::Handles;
@@ -30,6 +31,8 @@ pub(crate) struct Shell {
     pub(crate) feed: Option<Arc<dyn PriceFeed>>,
     pub(crate) venues: BTreeMap<String, Arc<dyn Venue>>,
     pub(crate) transport: Arc<dyn WebhookTransport>,
+    /// Where attempts of deliveries find their places.
+    pub(crate) lanes: Lanes,
     pub(crate) personal: Arc<dyn PersonalKeys>,
     pub(crate) settings: Settings,
     pub(crate) tally: Tally,

@@ -77,6 +77,8 @@ pub(crate) struct TestReceiver {
     pub(crate) received: watch::Sender<Vec<(String, String)>>,
     /// Answers in order; 200 when there is none left.
     pub(crate) answers: Mutex<Vec<u16>>,
+    /// Whether it takes messages and keeps its answers back.
+    pub(crate) holds: watch::Sender<bool>,
 }
 
 impl Default for TestReceiver {
@@ -84,6 +86,7 @@ impl Default for TestReceiver {
         Self {
             received: watch::Sender::new(Vec::new()),
             answers: Mutex::default(),
+            holds: watch::Sender::new(false),
         }
     }
 }
@@ -113,6 +116,7 @@ impl WebhookTransport for TestReceiver {
         };
         self.received
             .send_modify(|all| all.push((request.message_id.clone(), request.event_type.clone())));
+        let _ = self.holds.subscribe().wait_for(|holds| !holds).await;
         if status < 300 {
             return AttemptResult::Success { status };
         }

@@ -184,12 +184,15 @@ impl WebhooksState {
     async fn stop_all(&mut self) {
         self.stopping = true;
         let actors: Vec<_> = self.registry.read().values().cloned().collect();
-        for actor in actors {
+        let told = actors.into_iter().filter_map(|actor| {
             let (done, end) = oneshot::channel();
-            if actor.cast(WebhookMsg::Stop(done)).is_ok() {
-                // An actor that failed meanwhile has dropped its sender: that is an end too.
-                let _ = end.await;
-            }
+            actor.cast(WebhookMsg::Stop(done)).is_ok().then_some(end)
+        });
+        // All at once: they wait for their receivers side by side.
+        let ends: Vec<_> = told.collect();
+        for end in ends {
+            // An actor that failed meanwhile has dropped its sender: that is an end too.
+            let _ = end.await;
         }
     }
 }

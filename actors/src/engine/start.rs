@@ -21,6 +21,7 @@ use crate::ids::Ids;
 use crate::index::{IndexActor, IndexArguments, IndexMsg};
 use crate::indexes::{IndexesMsg, Registry};
 use crate::journal::Journal;
+use crate::lanes::Lanes;
 use crate::recovery;
 use crate::root::{Handles, Root, RootArguments};
 use crate::scheduler::SchedulerMsg;
@@ -150,6 +151,7 @@ fn shell(ports: Ports, settings: Settings) -> Shell {
         feed,
         venues,
         transport,
+        lanes: Lanes::default(),
         personal,
         settings,
         tally: Tally::default(),

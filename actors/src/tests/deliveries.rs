@@ -320,6 +320,83 @@ async fn what_had_not_ended_before_a_crash_goes_out_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_orderly_stop_lets_what_is_under_way_end_so_that_nothing_comes_twice() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let id = subscribe(&engine, &caller, &["index.paused", "index.resumed"]).await;
+    world.receiver.holds.send_replace(true);
+    engine.pause_index(&caller, index).await.unwrap();
+    let under_way = world.receiver.wait_for(1).await;
+    tokio::join!(engine.stop(), async {
+        tokio::task::yield_now().await;
+        world.receiver.holds.send_replace(false);
+    });
+    let engine = world.engine().await;
+    let webhook = engine.webhook(&caller, id).await.unwrap().webhook;
+    assert_eq!(webhook.succeeded, 1);
+    engine.resume_index(&caller, index).await.unwrap();
+    let all = world.receiver.wait_for(2).await;
+    assert_ne!(all[1].0, under_way[0].0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orderly_stop_waits_five_seconds_for_a_receiver_that_hangs_and_sends_again_later() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    subscribe(&engine, &caller, &["index.paused"]).await;
+    world.receiver.holds.send_replace(true);
+    engine.pause_index(&caller, index).await.unwrap();
+    world.receiver.wait_for(1).await;
+    let began = tokio::time::Instant::now();
+    engine.stop().await;
+    assert_eq!(began.elapsed().as_secs(), 5);
+    world.receiver.holds.send_replace(false);
+    let _engine = world.engine().await;
+    let all = world.receiver.wait_for(2).await;
+    assert_eq!(all[1].0, all[0].0, "the same message");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succeeds() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let patient = Target {
+        retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
+        ..target(&["index.paused", "index.resumed"])
+    };
+    let made = engine.create_webhook(&caller, patient, true, true).await;
+    made.unwrap();
+    // A moment in which nothing can run any more: the clock only moves when all is idle.
+    let at_rest = async || {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        world.receiver.received.borrow().len()
+    };
+    world.receiver.holds.send_replace(true);
+    for _ in 0..IN_FLIGHT_MAX {
+        engine.pause_index(&caller, index).await.unwrap();
+        engine.resume_index(&caller, index).await.unwrap();
+    }
+    assert_eq!(at_rest().await, IN_FLIGHT_MAX, "nothing failed yet");
+    world.receiver.holds.send_replace(false);
+    world.receiver.wait_for(2 * IN_FLIGHT_MAX).await;
+    at_rest().await;
+    world.receiver.answers.lock().unwrap().push(503);
+    engine.pause_index(&caller, index).await.unwrap();
+    let failed = at_rest().await;
+    world.receiver.holds.send_replace(true);
+    for _ in 0..IN_FLIGHT_MAX {
+        engine.resume_index(&caller, index).await.unwrap();
+        engine.pause_index(&caller, index).await.unwrap();
+    }
+    assert_eq!(at_rest().await, failed + 1);
+    world.receiver.holds.send_replace(false);
+    world.receiver.wait_for(failed + 2 * IN_FLIGHT_MAX).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_does_not_take_the_test_is_refused() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));

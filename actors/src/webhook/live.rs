@@ -5,12 +5,14 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal};
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::{CommandRequest, WebhookArguments, WebhookMsg};
@@ -23,6 +25,10 @@ use crate::streams;
 /// A place in the log is noted when it is this far ahead of the last one that is: below that,
 /// looking at the events anew after a restart costs less than the note.
 const CHECKPOINT_EVERY: u64 = 1_000;
+
+/// How long an orderly stop waits for attempts under way: half of what one may take, so that a
+/// receiver that hangs does not make the process miss the ten seconds that supervisors allow.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// Why an actor ends: it is started anew from the log.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +48,17 @@ struct Flight {
 
 /// What a delivery does now.
 enum Stage {
-    /// An attempt is under way.
-    UnderWay,
+    /// An attempt is under way, or in the row for its place.
+    UnderWay { _attempt: Task },
     /// It waits for its retry, and holds no body.
-    Waits { _until: Timer },
+    Waits { _retry: Task },
 }
 
-/// A message to come, which comes no more when this is dropped: a delivery that is let go of and
-/// begun anew has no retry from before.
-struct Timer(AbortHandle);
+/// What comes no more when this is dropped: a delivery that is let go of and begun anew has no
+/// attempt and no retry from before.
+struct Task(AbortHandle);
 
-impl Drop for Timer {
+impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -75,6 +81,10 @@ pub(crate) struct Live {
     flights: BTreeMap<Position, Flight>,
     /// Retries whose time has come, and that wait for a place in the window.
     due: BTreeSet<Position>,
+    /// Whether the last attempt failed.
+    is_failing: bool,
+    /// Nothing more begins; told when the last attempt has ended.
+    stopping: Option<oneshot::Sender<()>>,
 }
 
 impl Live {
@@ -89,6 +99,7 @@ impl Live {
             .replay(&stream, 0, |event| adopt(&mut webhook, event))
             .await?;
         let (wake, flights) = (Arc::default(), BTreeMap::new());
+        let is_failing = webhook.as_ref().is_some_and(Webhook::is_failing);
         Ok(Self {
             id,
             myself,
@@ -102,6 +113,8 @@ impl Live {
             target: 0,
             flights,
             due: BTreeSet::new(),
+            is_failing,
+            stopping: None,
         })
     }
 
@@ -232,6 +245,34 @@ impl Live {
                 _ => self.route(),
             }
         }
+        Ok(())
+    }
+
+    /// Begins nothing more. The attempts under way have [`STOP_WAIT`] to end: each that is cut off
+    /// comes twice.
+    pub(crate) async fn stop(&mut self, done: oneshot::Sender<()>) -> Result<(), Halt> {
+        self.stopping = Some(done);
+        self.due.clear();
+        self.flights
+            .retain(|_, flight| matches!(flight.stage, Stage::UnderWay { .. }));
+        self.myself.send_after(STOP_WAIT, || WebhookMsg::StopNow);
+        self.end_if_stopped().await
+    }
+
+    async fn end_if_stopped(&mut self) -> Result<(), Halt> {
+        if self.stopping.is_some() && self.under_way() == 0 {
+            self.stop_now().await?;
+        }
+        Ok(())
+    }
+
+    /// Notes the place in the log and ends.
+    pub(crate) async fn stop_now(&mut self) -> Result<(), Halt> {
+        self.checkpoint().await?;
+        if let Some(done) = self.stopping.take() {
+            let _ = done.send(());
+        }
+        self.myself.stop(None);
         Ok(())
     }
 

@@ -50,8 +50,10 @@ pub(crate) enum WebhookMsg {
     Resend(Position, Reply<AttemptResult>),
     /// Send a test message.
     Test(Reply<AttemptResult>),
-    /// Note the place in the log and end.
+    /// Let what is under way end, note the place in the log and end.
     Stop(oneshot::Sender<()>),
+    /// The time to let it end is over.
+    StopNow,
 }
 
 /// An owner's command with its circumstances.
@@ -114,11 +116,8 @@ impl Actor for WebhookActor {
             WebhookMsg::Command(request) => live.command(&myself, *request).await?,
             WebhookMsg::Resend(position, reply) => live.resend(position, reply).await,
             WebhookMsg::Test(reply) => live.test(reply),
-            WebhookMsg::Stop(done) => {
-                live.checkpoint().await?;
-                let _ = done.send(());
-                myself.stop(None);
-            }
+            WebhookMsg::Stop(done) => live.stop(done).await?,
+            WebhookMsg::StopNow => live.stop_now().await?,
         }
         Ok(())
     }

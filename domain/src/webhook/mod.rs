@@ -92,3 +92,10 @@ pub struct Webhook {
     /// When it was changed last by its owner, or disabled.
     pub updated_at: Timestamp,
 }
+
+impl Webhook {
+    /// Whether the last that is known of its receiver is a failure.
+    pub fn is_failing(&self) -> bool {
+        self.failure_count > 0 || !self.retrying.is_empty()
+    }
+}

@@ -13,7 +13,7 @@ use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
 use tokio::time::Instant;
 
 use super::super::{WebhookMsg, message, message_id};
-use super::{Flight, Halt, Live, Stage, Timer, generations};
+use super::{Flight, Halt, Live, Stage, Task, generations};
 use crate::dispatcher::wants;
 use crate::journal::Origin;
 use crate::ports::WebhookRequest;
@@ -55,11 +55,20 @@ impl Live {
         Ok(())
     }
 
-    /// Whether one more attempt may be under way.
+    /// Whether one more attempt may be under way. While attempts fail there is one at a time: more
+    /// would tell no more, and take places from others.
     fn has_place(&self) -> bool {
+        match self.under_way() {
+            _ if self.stopping.is_some() => false,
+            0 => true,
+            some => some < IN_FLIGHT_MAX && !self.is_failing && self.shell.lanes.has_further(),
+        }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
         let under_way = self.flights.values();
-        let under_way = under_way.filter(|flight| matches!(flight.stage, Stage::UnderWay));
-        under_way.count() < IN_FLIGHT_MAX
+        let under_way = under_way.filter(|flight| matches!(flight.stage, Stage::UnderWay { .. }));
+        under_way.count()
     }
 
     /// Whether the next event may be looked at. A subscription that is far ahead of a delivery
@@ -141,7 +150,7 @@ impl Live {
             .myself
             .send_after(wait, move || WebhookMsg::Retry(position));
         let stage = Stage::Waits {
-            _until: Timer(timer.abort_handle()),
+            _retry: Task(timer.abort_handle()),
         };
         self.flights.insert(position, Flight { attempts, stage });
     }
@@ -172,11 +181,20 @@ impl Live {
         };
         let id = message_id(self.id, position);
         let request = self.request(webhook, id, &recorded.event_type, body);
-        let stage = Stage::UnderWay;
-        self.flights.insert(position, Flight { attempts, stage });
+        let lanes = &self.shell.lanes;
+        let further = (self.under_way() > 0).then(|| lanes.further()).flatten();
+        let turn = match &further {
+            None => Some(lanes.queue(webhook.owner, self.is_failing)),
+            Some(_) => None,
+        };
         let attempt = attempts + 1;
         let (transport, myself) = (Arc::clone(&self.shell.transport), self.myself.clone());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
+            let _place = match turn {
+                // Lanes live as long as the engine.
+                Some(turn) => turn.await.ok(),
+                None => further,
+            };
             let began = Instant::now();
             let result = transport.send(&request).await;
             let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
@@ -188,6 +206,10 @@ impl Live {
                 duration_ms,
             });
         });
+        let stage = Stage::UnderWay {
+            _attempt: Task(task.abort_handle()),
+        };
+        self.flights.insert(position, Flight { attempts, stage });
     }
 
     pub(crate) async fn attempted(
@@ -200,6 +222,7 @@ impl Live {
         let Some(webhook) = &self.webhook else {
             return Ok(());
         };
+        self.is_failing = matches!(result, AttemptResult::Failure { .. });
         let report = AttemptReport {
             position,
             attempt,
@@ -224,7 +247,8 @@ impl Live {
                 self.flights.remove(&position);
             }
         }
-        self.fill().await
+        self.fill().await?;
+        self.end_if_stopped().await
     }
 
     fn after_attempt(&mut self, position: Position) {
