@@ -162,6 +162,12 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a failed expectation ends the test"
+    )]
+
     use super::*;
 
     fn owner(n: u128) -> OwnerId {

@@ -1,8 +1,8 @@
 //! The log on disk: frames as values of an embedded sled, made durable and checked by us.
 //!
 //! ```text
-//! append ─► bounded queue ─► writer thread ─► journal and tip ─► fdatasync ─► sled ─► publish ─► reply
-//!                                  └─ 512 KiB later, or nothing to do ─► sled flushed and synced
+//! append ─► bounded queue ─► writer thread ─► journal and tip ─► fdatasync ─► publish ─► reply
+//!                                                 └─► filler thread ─► sled, flushed and synced
 //! <dir>/lock     who has it open           <dir>/sled/   the database: key first position, value frame
 //! <dir>/format   which format it is        <dir>/tip     the head as it was acknowledged, the journal
 //! <dir>/seal     hash of every 64 KiB block of every file, while the store is closed
@@ -14,6 +14,7 @@ pub(crate) mod backup;
 mod cache;
 mod copy;
 mod disk;
+mod filler;
 mod format;
 mod fresh;
 pub(crate) mod import;

@@ -69,6 +69,9 @@ fn frame_after(shared: &Shared, head: &Head) -> Result<Frame, UpkeepError> {
         position,
         detail: detail.to_owned(),
     };
+    if let Some(frame) = shared.pending.frame_at(position) {
+        return Ok(frame);
+    }
     let bytes = match shared.disk().as_ref().map(|disk| disk.frame_at(position)) {
         None => return Err(UpkeepError::Io("the log is closed".into())),
         Some(Ok(Some(bytes))) => bytes,

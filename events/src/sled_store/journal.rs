@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! tip file   0 acknowledged │ 4096 intended │ 8192 frame │ frame │ frame │ older frames or zeros …
-//! commit     frames and intention ─► one fdatasync of a file that does not grow ─► sled, unsynced ─► replies
-//! sled       flushed and synced after every 512 KiB, after a second of quiet, and before a round
-//! round      at the end of the ring the next frame goes to 8192 again
+//! commit     frames and intention ─► one fdatasync of a file that does not grow ─► replies
+//! sled       takes the frames behind that, see the filler
+//! round      at the end of the ring, once sled has everything, the next frame goes to 8192 again
 //! open       what continues sled's chain is put into sled; the ring begins with the last frames
 //! ```
 //! A frame says itself where it belongs, so the journal is a bag of intact frames: no order, no
@@ -36,15 +36,9 @@ const GROW_BYTES: u64 = 256 << 10;
 /// commit fits, and some twenty of sled's newest leaves.
 const RING_BYTES: u64 = 12 << 20;
 
-/// Bytes of frames that sled may have unsynced: a quarter of its segments, so that what it
-/// moves meanwhile seldom reaches a segment that it has just freed.
-const UNSETTLED_MAX_BYTES: u64 = 512 << 10;
-
 /// Writes frames behind one another, in a ring.
 #[derive(Debug)]
 pub(super) struct JournalWriter {
-    /// Bytes of frames that are in sled and not synced there.
-    unsettled: u64,
     /// Where the next frame goes.
     next: u64,
     /// Where the zeros end.
@@ -55,29 +49,9 @@ impl JournalWriter {
     /// An empty journal in a file that ends where the frames begin.
     pub(super) fn new() -> Self {
         Self {
-            unsettled: 0,
             next: FRAMES_AT,
             grown: FRAMES_AT,
         }
-    }
-
-    pub(super) fn is_settled(&self) -> bool {
-        self.unsettled == 0
-    }
-
-    /// Whether sled must be synced before it takes `bytes` more.
-    pub(super) fn must_settle_before(&self, bytes: u64) -> bool {
-        !self.is_settled() && self.unsettled + bytes > UNSETTLED_MAX_BYTES
-    }
-
-    /// Sled has taken `bytes`.
-    pub(super) fn put_in_sled(&mut self, bytes: u64) {
-        self.unsettled += bytes;
-    }
-
-    /// Everything written so far is durable in sled.
-    pub(super) fn settled(&mut self) {
-        self.unsettled = 0;
     }
 
     /// Whether the next `bytes` begin a new round.

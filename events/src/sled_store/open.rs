@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::cache::FrameCache;
 use super::disk::{Disk, DiskError, sync_dir};
+use super::filler::Filler;
 use super::format::{FORMAT_FILE, Marker, STORE_FORMAT};
 use super::journal::Journal;
 use super::lock::{DirLock, LockError};
@@ -317,8 +318,10 @@ fn start(shared: Shared, tip: TipWriter, options: SledOptions) -> Result<SledLog
     let shared = Arc::new(shared);
     let (published, watch) = watch::channel(shared.state().head.position);
     let (sender, jobs) = mpsc::channel();
+    let filler = Filler::start(Arc::clone(&shared))?;
     let writer = Writer {
         shared: Arc::clone(&shared),
+        filler: Some(filler),
         jobs,
         published,
         tip,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! positions ─► cached frame? ─► event
-//!                  └ no ─► (a blocking thread) sled ─► verify the hash ─► cache ─► event
+//!                  └ no ─► (a blocking thread) not in sled yet? ─► cache ─► event
+//!                             └ no ─► sled ─► verify the hash ─► cache ─► event
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 use super::cache::{CachedFrame, FrameCache};
 use super::disk::{Disk, DiskError};
+use super::filler::Pending;
 use super::lock::DirLock;
 use super::{guard, seal};
 use crate::append_ids::AppendIds;
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     disk: RwLock<Option<Disk>>,
     lock: Mutex<Option<DirLock>>,
     pub(super) cache: FrameCache,
+    /// What is durable and not in sled yet.
+    pub(super) pending: Pending,
     pub(super) frame_max_bytes: usize,
     /// Why nothing more can be written, once that is so.
     failure: OnceLock<String>,
@@ -60,6 +64,7 @@ impl Shared {
             disk: RwLock::new(Some(disk)),
             lock: Mutex::new(Some(lock)),
             cache,
+            pending: Pending::default(),
             failure: OnceLock::new(),
             commits: AtomicU64::new(0),
         }
@@ -86,6 +91,11 @@ impl Shared {
 
     pub(super) fn disk(&self) -> RwLockReadGuard<'_, Option<Disk>> {
         self.disk.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the log takes no more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
     }
 
     /// Runs a call into the database; an error when it is closed.
@@ -179,8 +189,11 @@ impl Shared {
         if let Some(frame) = self.cache.get(position) {
             return Ok(frame);
         }
-        let bytes = self.load(position)?;
-        let frame = Frame::verify(bytes).map_err(|e| damaged(position, e.to_string()))?;
+        let frame = match self.pending.frame_at(position) {
+            Some(frame) => frame,
+            None => Frame::verify(self.load(position)?)
+                .map_err(|error| damaged(position, error.to_string()))?,
+        };
         let frame = Arc::new(CachedFrame::new(frame));
         if !frame.holds(position) {
             return Err(damaged(position, "no frame holds this position".into()));

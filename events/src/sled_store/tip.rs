@@ -118,34 +118,14 @@ impl TipWriter {
         put_slot(&self.file, head, u64::from(INTENDED_OFFSET))
     }
 
-    /// Whether sled may lose nothing of what is in the journal.
-    pub(super) fn is_settled(&self) -> bool {
-        self.journal.is_settled()
-    }
-
-    /// Whether sled must be synced before these frames are written over older ones.
-    pub(super) fn must_settle_before_writing(&self, frames: &[Frame]) -> bool {
-        !self.is_settled() && self.journal.is_round_before(frames_bytes(frames))
-    }
-
-    /// Whether sled must be synced before it takes these frames.
-    pub(super) fn must_settle_before_putting(&self, frames: &[Frame]) -> bool {
-        self.journal.must_settle_before(frames_bytes(frames))
-    }
-
-    /// Sled has taken these frames.
-    pub(super) fn has_put(&mut self, frames: &[Frame]) {
-        self.journal.put_in_sled(frames_bytes(frames));
+    /// Whether these frames are written over older ones, which sled must have by then.
+    pub(super) fn is_round_before(&self, frames: &[Frame]) -> bool {
+        self.journal.is_round_before(frames_bytes(frames))
     }
 
     /// Writes a commit into the journal. Durable after [`TipWriter::sync`].
     pub(super) fn journal(&mut self, frames: &[Frame]) -> io::Result<()> {
         self.journal.write(&self.file, frames)
-    }
-
-    /// Everything in the journal is durable in sled.
-    pub(super) fn settled(&mut self) {
-        self.journal.settled();
     }
 
     /// Before the replies go out, after everything is durable.

@@ -1,41 +1,38 @@
 //! The writer: one thread, one commit at a time, as many appends in it as have come meanwhile.
 //!
 //! ```text
-//! wait for one ─► take what else is there ─► admit each ─► journal, sync ─► sled ─► publish ─► reply
+//! wait for one ─► take what else is there ─► admit each ─► journal, sync ─► publish ─► reply
 //!      ▲                 │ the last commit had many and few are there: linger, 100 µs at most
-//!      └─────────────────┴───────────────────────────────────────────────────────────────┘
+//!      └─────────────────┴─────────────────────────────────────────────────────┘
 //! ```
 //! A lone writer waits for nobody. A thousand writers share one flush: they come back one after
 //! the other once their replies are out, so the writer lingers until as many are there as last
 //! time. After a failed write nothing more is accepted.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::cache::CachedFrame;
-use super::disk::{Disk, DiskError, panic_text};
+use super::disk::panic_text;
+use super::join;
+use super::journal::frames_bytes;
 use super::reader::{Shared, State};
 use super::tip::{TipPolicy, TipWriter};
 use crate::admission::{Admission, Admitted, COMMIT_MAX_BYTES};
 use crate::append_ids::AppendId;
-use crate::frame::Commit;
+use crate::frame::{Commit, Frame};
 use crate::log::{AppendError, Appended, Head, Position, StreamAppend};
 
 /// How long a commit waits for one more of the writers that shared the last one: less than a
 /// sync takes, and only while they keep coming.
 const LINGER: Duration = Duration::from_micros(100);
-
-/// After this long without an append the database is synced, and gives back the memory that it
-/// does not need.
-const IDLE_REST: Duration = Duration::from_secs(1);
-
-/// Frames that sled takes at once: a leaf's worth.
-const PUT_FRAMES: usize = 16;
 
 /// After this long without an append the tip's acknowledgement is made durable on its own.
 const IDLE_SYNC: Duration = Duration::from_millis(50);
@@ -56,6 +53,8 @@ pub(super) struct Writer {
     pub shared: Arc<Shared>,
     pub jobs: Receiver<Job>,
     pub published: watch::Sender<Position>,
+    /// Puts into sled what is committed; ended by the writer.
+    pub filler: Option<JoinHandle<()>>,
     pub tip: TipWriter,
     pub policy: TipPolicy,
     pub commits_since_tip: u32,
@@ -72,13 +71,14 @@ impl Writer {
             // After the replies: nobody waits for old positions to leave the memory.
             self.shared.spill();
         }
-        if self.shared.check_writable().is_ok() {
+        self.shared.pending.end();
+        join(self.filler.take());
+        // A log that has failed keeps its journal: the next opening needs it.
+        if !self.shared.has_failed() {
             let head = self.shared.state().head;
-            let settled = self.settle().map_err(|error| error.to_string());
-            let settled = settled.and_then(|()| self.tip.close(&head).map_err(|e| e.to_string()));
-            if let Err(error) = settled {
+            if let Err(error) = self.tip.close(&head) {
                 self.shared
-                    .fail(&format!("the log was not settled: {error}"));
+                    .fail(&format!("the tip was not settled: {error}"));
             }
         }
     }
@@ -90,18 +90,6 @@ impl Writer {
                     if let Err(error) = self.tip.sync() {
                         self.shared
                             .fail(&format!("the tip was not synced: {error}"));
-                    }
-                }
-                answer => return answer.ok(),
-            }
-        }
-        let is_fed = self.shared.disk().as_ref().is_some_and(Disk::is_fed);
-        if is_fed || !self.tip.is_settled() {
-            match self.jobs.recv_timeout(IDLE_REST) {
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = self.settle().and_then(|()| self.shared.rest()) {
-                        self.shared
-                            .fail(&format!("the database was not brought to rest: {error}"));
                     }
                 }
                 answer => return answer.ok(),
@@ -166,41 +154,40 @@ impl Writer {
             (verdicts, admission.finish())
         };
         if let Some(admitted) = admitted {
-            self.store(&admitted)
-                .map_err(|error| AppendError::Store(error.to_string()))?;
+            self.store(&admitted)?;
             self.publish(&admitted)?;
         }
         Ok(verdicts)
     }
 
-    fn store(&mut self, admitted: &Admitted) -> Result<(), DiskError> {
+    /// Makes a commit durable. The slot of the tip says so from then on.
+    fn store(&mut self, admitted: &Admitted) -> Result<(), AppendError> {
         let Commit { frames, head } = &admitted.commit;
-        let with_tip = self.is_tip_due();
-        if self.tip.must_settle_before_writing(frames) {
-            self.settle()?;
+        let (shared, with_tip) = (Arc::clone(&self.shared), self.is_tip_due());
+        let has_failed = || shared.has_failed();
+        shared
+            .pending
+            .wait_for_room(frames_bytes(frames), has_failed);
+        if self.tip.is_round_before(frames) {
+            shared.pending.wait_until_settled(has_failed);
         }
+        // It may have failed meanwhile: then older frames are still needed where they stand.
+        shared.check_writable()?;
+        let written = self.write_durably(frames, head, with_tip);
+        written.map_err(|error| AppendError::Store(error.to_string()))?;
+        shared.pending.add(frames);
+        Ok(())
+    }
+
+    fn write_durably(&mut self, frames: &[Frame], head: &Head, with_tip: bool) -> io::Result<()> {
         if with_tip {
             self.tip.intend(head)?;
         }
         self.tip.journal(frames)?;
         self.tip.sync()?;
-        for frames in frames.chunks(PUT_FRAMES) {
-            if self.tip.must_settle_before_putting(frames) {
-                self.settle()?;
-            }
-            self.shared.on_disk(|disk| disk.put(frames))?;
-            self.tip.has_put(frames);
-        }
         if with_tip {
             self.tip.acknowledge(head)?;
         }
-        Ok(())
-    }
-
-    /// Makes durable in sled what it was given.
-    fn settle(&mut self) -> Result<(), DiskError> {
-        self.shared.on_disk(Disk::settle)?;
-        self.tip.settled();
         Ok(())
     }
 
