@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use evenkeel::Engine;
-use evenkeel::actors::engine::Caller;
-use evenkeel::actors::ports::{UrlRefused, WebhookRequest, WebhookTransport};
+use evenkeel::actors::engine::{Caller, WebhookWish};
+use evenkeel::actors::ports::{SigningKey, UrlRefused, WebhookRequest, WebhookTransport};
 use evenkeel::domain::access::{Name, Scope};
 use evenkeel::domain::index::{Definition, Funds};
 use evenkeel::domain::job::DRIFT_MONITOR;
 use evenkeel::domain::market::{RecordPrices, Source};
 use evenkeel::domain::values::{EventKey, IndexId, OwnerId, WebhookId};
-use evenkeel::domain::webhook::{AttemptResult, Target};
+use evenkeel::domain::webhook::{AttemptResult, Filter, Target, Url};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -75,8 +75,8 @@ impl WebhookTransport for Inbox {
         Ok(())
     }
 
-    fn secret(&self, _: WebhookId, _: u32) -> String {
-        "whsec_nothing-leaves-the-process".to_owned()
+    fn secret(&self, _: WebhookId, _: &SigningKey) -> Option<String> {
+        Some("whsec_nothing-leaves-the-process".to_owned())
     }
 }
 
@@ -109,12 +109,15 @@ fn as_owner(engine: &Engine, owner: OwnerId) -> Caller {
 }
 
 async fn subscribe(engine: &Engine, caller: &Caller) -> Outcome {
-    let target: Target = serde_json::from_value(json!({
-        "url": "https://inside.invalid/",
-        "events": ["drift.threshold_exceeded", "trade.executed", "rebalance.completed"],
-        "description": "taken from a channel"
-    }))?;
-    engine.create_webhook(caller, target, true, true).await?;
+    let events = [
+        "drift.threshold_exceeded",
+        "trade.executed",
+        "rebalance.completed",
+    ];
+    let events = Filter::new(&events.map(str::to_owned))?;
+    let target = Target::new(Url::required("https://inside.invalid/")?, events);
+    let wish = WebhookWish::untested(target);
+    engine.create_webhook(caller, wish).await?;
     Ok(())
 }
 

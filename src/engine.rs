@@ -132,6 +132,7 @@ pub struct Builder {
     paper: PaperSettings,
     faults: Faults,
     policy: AddressPolicy,
+    webhook_key: Option<SecretKeeper>,
     transport: Option<Arc<dyn WebhookTransport>>,
     keys: Option<Arc<dyn PersonalKeys>>,
 }
@@ -190,6 +191,13 @@ impl Builder {
     #[must_use]
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
+        self
+    }
+
+    /// The key of webhook secrets; without one it is a file in the data directory.
+    #[must_use]
+    pub fn webhook_key(mut self, key: Option<SecretKeeper>) -> Self {
+        self.webhook_key = key;
         self
     }
 
@@ -299,9 +307,10 @@ impl Builder {
         if let Some(transport) = self.transport.take() {
             return Ok(transport);
         }
-        let keeper = match &self.data {
-            Some(data) => SecretKeeper::open(data.path(), entropy)?,
-            None => SecretKeeper::random(entropy),
+        let keeper = match (self.webhook_key.take(), &self.data) {
+            (Some(keeper), _) => keeper,
+            (None, Some(data)) => SecretKeeper::open(data.path(), entropy)?,
+            (None, None) => SecretKeeper::random(entropy),
         };
         let policy = std::mem::take(&mut self.policy);
         // Receivers compare a message's time with theirs: it is the wall's, also in a replay.

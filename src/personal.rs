@@ -1,10 +1,7 @@
 //! Keys of owners' personal fields: a file of 32 bytes per owner in `owner-keys/`, so that a name
 //! is forgotten with its key, and the log, which holds it sealed, stays as it is.
 //!
-//! ```text
-//! sealed = nonce (12 bytes) · AES-256-GCM(name, padded with zeros to 32 bytes) · tag (16 bytes)
-//! ```
-//! Owner and field are authenticated with it. Padding hides how long a name is, roughly.
+//! Owner and field are authenticated with it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -15,13 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use evenkeel_actors::ports::{Entropy, KeysError, PersonalField, PersonalKeys};
 use evenkeel_domain::values::{OwnerId, Sealed};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::NONCE_LEN;
 
-/// Length of a key in bytes.
-const KEY_LEN: usize = 32;
-
-/// A name is padded to a multiple of this many bytes.
-const PADDED_TO: usize = 32;
+use crate::sealing::{KEY_LEN, SealingKey};
 
 /// What the name of a key's file ends with.
 const ENDING: &str = "key";
@@ -47,7 +40,7 @@ impl FileKeys {
     }
 
     /// The key of an owner; none when there is no file.
-    fn key(&self, owner: OwnerId) -> io::Result<Option<LessSafeKey>> {
+    fn key(&self, owner: OwnerId) -> io::Result<Option<SealingKey>> {
         let path = self.path(owner);
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -57,7 +50,7 @@ impl FileKeys {
     }
 
     /// Written under another name first: a crash leaves a whole key or none.
-    fn make(&self, owner: OwnerId) -> io::Result<LessSafeKey> {
+    fn make(&self, owner: OwnerId) -> io::Result<SealingKey> {
         make_directory(&self.directory)?;
         let mut bytes = [0; KEY_LEN];
         self.fill(&mut bytes);
@@ -89,12 +82,7 @@ impl FileKeys {
         };
         let mut nonce = [0; NONCE_LEN];
         self.fill(&mut nonce);
-        let mut padded = text.as_bytes().to_vec();
-        padded.resize(text.len().next_multiple_of(PADDED_TO), 0);
-        let unique = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(unique, Aad::from(bound_to(owner, field)), &mut padded)
-            .map_err(|_| io::Error::other("the text cannot be sealed"))?;
-        Sealed::new([&nonce[..], &padded].concat()).map_err(io::Error::other)
+        key.seal(nonce, &bound_to(owner, field), text)
     }
 
     /// What was sealed; none when it is not what was sealed here.
@@ -107,16 +95,7 @@ impl FileKeys {
         let Some(key) = self.key(owner)? else {
             return Err(io::Error::other("there is none"));
         };
-        let Some((nonce, rest)) = sealed.as_bytes().split_first_chunk::<NONCE_LEN>() else {
-            return Ok(None);
-        };
-        let (nonce, mut bytes) = (Nonce::assume_unique_for_key(*nonce), rest.to_vec());
-        let bound = Aad::from(bound_to(owner, field));
-        let Ok(padded) = key.open_in_place(nonce, bound, &mut bytes) else {
-            return Ok(None);
-        };
-        let text = std::str::from_utf8(padded).ok();
-        Ok(text.map(|text| text.trim_end_matches('\0').to_owned()))
+        Ok(key.open(&bound_to(owner, field), sealed))
     }
 
     /// Overwritten before it goes, so that its bytes do not stay in what the disk calls free; a
@@ -199,16 +178,13 @@ fn bound_to(owner: OwnerId, field: PersonalField) -> String {
     format!("evenkeel personal v1|{owner}|{field}")
 }
 
-fn usable(bytes: &[u8]) -> io::Result<LessSafeKey> {
-    let refused = |_| {
+fn usable(bytes: &[u8]) -> io::Result<SealingKey> {
+    SealingKey::new(bytes).ok_or_else(|| {
         let found = bytes.len();
         io::Error::other(format!(
             "it has {found} bytes, not {KEY_LEN}; restore it from a backup, or delete it: the owner's names go with it"
         ))
-    };
-    UnboundKey::new(&AES_256_GCM, bytes)
-        .map(LessSafeKey::new)
-        .map_err(refused)
+    })
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -10,7 +10,10 @@ use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
 use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStartedV1, TradeExecutedV1};
 use evenkeel_domain::trading::TradingEvent;
-use evenkeel_domain::webhook::{WebhookCreatedV1, WebhookEvent, WebhookUpdatedV1};
+use evenkeel_domain::webhook::{
+    SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2, WebhookEvent, WebhookUpdatedV1,
+    WebhookUpdatedV2,
+};
 use evenkeel_events::codec::{self, CodecError};
 use serde_json::Value;
 
@@ -118,12 +121,12 @@ catalogue! {
         "price.held" v 1 => Market(MarketEvent::PriceHeld),
         "job.scheduled" v 1 => Job(JobEvent::Scheduled),
         "job.run_completed" v 1 => Job(JobEvent::RunCompleted),
-        "webhook.created" v 2 => Webhook(WebhookEvent::Created),
-        "webhook.updated" v 2 => Webhook(WebhookEvent::Updated),
+        "webhook.created" v 3 => Webhook(WebhookEvent::Created),
+        "webhook.updated" v 3 => Webhook(WebhookEvent::Updated),
         "webhook.deleted" v 1 => Webhook(WebhookEvent::Deleted),
         "webhook.enabled" v 1 => Webhook(WebhookEvent::Enabled),
         "webhook.disabled" v 1 => Webhook(WebhookEvent::Disabled),
-        "webhook.secret_rotated" v 1 => Webhook(WebhookEvent::SecretRotated),
+        "webhook.secret_rotated" v 2 => Webhook(WebhookEvent::SecretRotated),
         "webhook.checkpointed" v 1 => Webhook(WebhookEvent::Checkpointed),
         "delivery.attempt_failed" v 1 => Webhook(WebhookEvent::AttemptFailed),
         "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),
@@ -141,7 +144,10 @@ catalogue! {
         "rebalance.started" v 1 RebalanceStartedV1 => Rebalance(RebalanceEvent::Started),
         "trade.executed" v 1 TradeExecutedV1 => Rebalance(RebalanceEvent::TradeExecuted),
         "webhook.created" v 1 WebhookCreatedV1 => Webhook(WebhookEvent::Created),
+        "webhook.created" v 2 WebhookCreatedV2 => Webhook(WebhookEvent::Created),
         "webhook.updated" v 1 WebhookUpdatedV1 => Webhook(WebhookEvent::Updated),
+        "webhook.updated" v 2 WebhookUpdatedV2 => Webhook(WebhookEvent::Updated),
+        "webhook.secret_rotated" v 1 SecretRotatedV1 => Webhook(WebhookEvent::SecretRotated),
         "owner.created" v 1 OwnerCreatedV1 => Access(AccessEvent::OwnerCreated),
         "token.issued" v 1 TokenIssuedV1 => Access(AccessEvent::TokenIssued),
     }

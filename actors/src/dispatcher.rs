@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{OwnerId, WebhookId};
 use evenkeel_domain::webhook::Target;
 use evenkeel_events::{Position, Recorded, Subscription};
@@ -74,25 +75,29 @@ impl Routes {
         }
     }
 
-    fn dispatch(&self, recorded: &Recorded) {
+    fn dispatch(&self, shell: &Shell, recorded: &Recorded) {
         let owner = OwnerId::from_u128(recorded.metadata.owner.0);
         let routes = self.read();
         let Some(of_owner) = routes.get(&owner) else {
             return;
         };
         for route in of_owner.values() {
-            if route.enabled && wants(&route.target, recorded) {
+            if route.enabled && wants(shell, &route.target, recorded) {
                 route.note(recorded.position);
             }
         }
     }
 }
 
-/// Whether an event of its owner is for a subscription.
-pub(crate) fn wants(target: &Target, recorded: &Recorded) -> bool {
-    target.wants(&recorded.event_type, || {
-        recorded.stream.as_str().parse().ok()
-    })
+/// Whether an event of its owner is for a subscription. Tags are those that the index has now.
+pub(crate) fn wants(shell: &Shell, target: &Target, recorded: &Recorded) -> bool {
+    let index = || recorded.stream.as_str().parse().ok();
+    let has_tag = |id, tag: &Tag| {
+        let directory = shell.directory.read();
+        let tags = directory.get(&id).map(|entry| &entry.tags);
+        tags.is_some_and(|tags| tags.iter().any(|has| **has == *tag.as_str()))
+    };
+    target.wants(&recorded.event_type, index, has_tag)
 }
 
 /// What the dispatcher is told: a page of the log, and where to say that it has been read.
@@ -111,6 +116,7 @@ pub(crate) struct DispatcherArguments {
 
 /// Its state: the routes, and the task that reads ahead by one page.
 pub(crate) struct DispatcherState {
+    shell: Arc<Shell>,
     routes: Arc<Routes>,
     reader: tokio::task::JoinHandle<()>,
 }
@@ -128,6 +134,7 @@ impl Actor for Dispatcher {
         let subscription = Subscription::new(Arc::clone(&with.shell.journal.log), with.after);
         let reader = tokio::spawn(follow(subscription, myself));
         Ok(DispatcherState {
+            shell: with.shell,
             routes: with.routes,
             reader,
         })
@@ -140,7 +147,7 @@ impl Actor for Dispatcher {
         state: &mut DispatcherState,
     ) -> Result<(), ActorProcessingErr> {
         for recorded in &events {
-            state.routes.dispatch(recorded);
+            state.routes.dispatch(&state.shell, recorded);
         }
         let _ = read.send(());
         Ok(())

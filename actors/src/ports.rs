@@ -11,7 +11,7 @@ use evenkeel_domain::rebalance::{Fill, Order, Reason};
 use evenkeel_domain::values::{
     Amount, Asset, IndexId, OwnerId, Price, Quantity, Sealed, Timestamp, TransferId, WebhookId,
 };
-use evenkeel_domain::webhook::AttemptResult;
+use evenkeel_domain::webhook::{AttemptResult, Header, HeaderName, HeaderValue, Signature};
 
 /// The time that decisions are made at. A replay's clock shows the replayed time.
 pub trait Clock: Send + Sync + 'static {
@@ -229,8 +229,26 @@ pub struct WebhookRequest {
     /// The body, the same bytes in every attempt.
     pub body: Bytes,
     /// Which secrets sign: the newest first.
-    pub generations: Vec<u32>,
+    pub keys: Vec<SigningKey>,
+    /// By which schemes.
+    pub signature: Signature,
+    /// Headers of the owner.
+    pub headers: Vec<Header>,
 }
+
+/// A secret of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// Counts the secrets of a subscription from 1.
+    pub generation: u32,
+    /// The secret that its owner brought; without one it is derived.
+    pub brought: Option<Sealed>,
+}
+
+/// A secret or a header that cannot be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SealRefused(pub String);
 
 /// A URL that the address policy forbids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -246,8 +264,34 @@ pub trait WebhookTransport: Send + Sync + 'static {
     /// Checks a URL by the address policy, names resolved.
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused>;
 
-    /// The secret of a subscription, `whsec_…`.
-    fn secret(&self, webhook_id: WebhookId, generation: u32) -> String;
+    /// A secret of a subscription, `whsec_…`; none when it was sealed with another key.
+    fn secret(&self, webhook_id: WebhookId, key: &SigningKey) -> Option<String>;
+
+    /// The public key of a subscription's ed25519 signatures, `whpk_…`; none from a transport that
+    /// has no such signatures.
+    fn public_key(&self, webhook_id: WebhookId, generation: u32) -> Option<String> {
+        let _ = (webhook_id, generation);
+        None
+    }
+
+    /// Checks a secret that an owner brought and seals it; a transport that cannot refuses it.
+    fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
+        let _ = (webhook_id, secret);
+        Err(SealRefused(
+            "secrets of one's own are not taken here".to_owned(),
+        ))
+    }
+
+    /// Seals what a header says; a transport that cannot refuses it.
+    fn seal_header(
+        &self,
+        webhook_id: WebhookId,
+        name: &HeaderName,
+        value: &HeaderValue,
+    ) -> Result<Sealed, SealRefused> {
+        let _ = (webhook_id, name, value);
+        Err(SealRefused("headers are not taken here".to_owned()))
+    }
 }
 
 /// Which personal text of an owner: what is sealed as one does not open as the other.

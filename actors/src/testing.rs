@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::engine::{Caller, IndexView, Ports, Settings};
 use crate::ports::{
-    Clock, Entropy, FeedError, Fetched, PriceFeed, UrlRefused, Venue, WebhookRequest,
+    Clock, Entropy, FeedError, Fetched, PriceFeed, SigningKey, UrlRefused, Venue, WebhookRequest,
     WebhookTransport,
 };
 use crate::{Engine, MemoryKeys};
@@ -135,8 +135,8 @@ impl WebhookTransport for TestReceiver {
         }
     }
 
-    fn secret(&self, id: WebhookId, generation: u32) -> String {
-        format!("whsec_{id}_{generation}")
+    fn secret(&self, id: WebhookId, key: &SigningKey) -> Option<String> {
+        Some(format!("whsec_{id}_{}", key.generation))
     }
 }
 

@@ -9,8 +9,8 @@ use evenkeel_actors::MemoryKeys;
 use evenkeel_actors::catalogue;
 use evenkeel_actors::engine::{Caller, Ports};
 use evenkeel_actors::ports::{
-    Balances, Clock, Entropy, UrlRefused, Venue, VenueAccount, VenueError, VenueOrder, VenueReport,
-    VenueTransfer, WebhookRequest, WebhookTransport,
+    Balances, Clock, Entropy, SigningKey, UrlRefused, Venue, VenueAccount, VenueError, VenueOrder,
+    VenueReport, VenueTransfer, WebhookRequest, WebhookTransport,
 };
 use evenkeel_actors::streams;
 use evenkeel_domain::Event;
@@ -94,8 +94,8 @@ impl WebhookTransport for Nobody {
     async fn check_url(&self, _: &str) -> Result<(), UrlRefused> {
         Ok(())
     }
-    fn secret(&self, _: WebhookId, _: u32) -> String {
-        String::new()
+    fn secret(&self, _: WebhookId, _: &SigningKey) -> Option<String> {
+        None
     }
 }
 

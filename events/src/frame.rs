@@ -252,7 +252,7 @@ impl Frame {
         positions: &[Position],
         events: &mut Vec<Recorded>,
     ) -> Result<(), FrameError> {
-        let mut words = body::SharedWords::default();
+        let mut words = body::SharedWords::like(events.last());
         let mut reader = body::Reader::new(self.body(), self.first());
         let mut missing = positions.len();
         while missing > 0 {

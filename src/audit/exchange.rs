@@ -25,6 +25,7 @@ use serde_json::Value;
 use super::copies::ensure_empty;
 use super::{AuditError, Which};
 use crate::engine::DataDirectory;
+use crate::hex::unhex;
 
 /// Longest line: a largest payload in base64 and once more decoded.
 const LINE_MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -370,18 +371,4 @@ fn named_append(line: &Line) -> Result<Option<NamedAppend>, String> {
 
 fn number(what: &str, text: &str) -> Result<u128, String> {
     u128::from_str_radix(text, 16).map_err(|_| format!("{what} is not 32 hexadecimal digits"))
-}
-
-/// 32 bytes in hexadecimal.
-pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    let mut bytes = [0; 32];
-    if digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    Some(bytes)
 }

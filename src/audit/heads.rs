@@ -16,7 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-use super::exchange::unhex;
+use crate::hex::unhex;
 
 /// What stands before the 32 bytes of a key in PKCS #8 (RFC 8410), as `openssl genpkey` writes it.
 const PKCS8_START: [u8; 16] = [

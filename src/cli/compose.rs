@@ -32,6 +32,7 @@ pub(crate) fn builder(config: &Config) -> Builder {
         .settings(config.settings())
         .paper(paper)
         .webhook_policy(policy)
+        .webhook_key(config.webhooks.key.clone())
 }
 
 /// The configured feed; none for pushed prices.

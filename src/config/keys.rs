@@ -45,6 +45,7 @@ keys! {
     DRIFT_TIMEZONE = "drift_monitor.timezone", "DRIFT_MONITOR_TIMEZONE", "UTC", "an IANA time zone such as Europe/Berlin";
     ALLOW_NETWORKS = "webhooks.allow_networks", "EVENKEEL_WEBHOOKS_ALLOW_NETWORKS", "", "networks such as 127.0.0.0/8, with commas";
     ALLOW_HTTP = "webhooks.allow_http", "EVENKEEL_WEBHOOKS_ALLOW_HTTP", "false", "true, yes, on, 1, or false, no, off, 0";
+    WEBHOOK_KEY = "webhooks.key", "EVENKEEL_WEBHOOKS_KEY", "", "64 hexadecimal digits; without them webhook.key in the data directory", secret;
     SLIPPAGE = "paper.slippage_percent", "EVENKEEL_PAPER_SLIPPAGE_PERCENT", "0", "a decimal from 0 to below 100";
     FEE = "paper.fee_percent", "EVENKEEL_PAPER_FEE_PERCENT", "0", "a decimal from 0 to below 100";
     LOT_STEP = "paper.lot_step", "EVENKEEL_PAPER_LOT_STEP", "0.000000000001", "a decimal greater than 0";

@@ -38,6 +38,7 @@ use evenkeel_snapshots::SnapshotPolicy;
 use ipnet::IpNet;
 
 use crate::venues::{FeeIn, IdRule};
+use crate::webhooks::secrets::SecretKeeper;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Inputs, Source};
@@ -95,6 +96,8 @@ pub struct Webhooks {
     pub allow_networks: Vec<IpNet>,
     /// Whether `http:` is allowed besides `https:`.
     pub allow_http: bool,
+    /// The key of their secrets; without one it is a file in the data directory.
+    pub key: Option<SecretKeeper>,
 }
 
 /// How the paper venue trades.

@@ -50,7 +50,9 @@ fn drift_monitor(read: &mut Reader) -> Option<DriftMonitor> {
 fn webhooks(read: &mut Reader) -> Option<Webhooks> {
     let allow_networks = read.value(&keys::ALLOW_NETWORKS, values::networks);
     let allow_http = read.value(&keys::ALLOW_HTTP, values::boolish);
+    let key = read.value(&keys::WEBHOOK_KEY, values::webhook_key);
     Some(Webhooks {
+        key: key?,
         allow_networks: allow_networks?,
         allow_http: allow_http?,
     })

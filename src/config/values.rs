@@ -16,7 +16,9 @@ use super::LogFormat;
 use super::error::ConfigError;
 use super::keys::{self, Key};
 use super::layers::Layers;
+use crate::hex::unhex;
 use crate::venues::{FeeIn, IdRule};
+use crate::webhooks::secrets::SecretKeeper;
 
 /// The name of the HTTP feed's preset.
 const COINGECKO: &str = "coingecko";
@@ -241,6 +243,14 @@ pub(super) fn header(text: &str) -> Result<Option<(HeaderName, HeaderValue)>, St
     let mut value: HeaderValue = parsed(value.trim())?;
     value.set_sensitive(true);
     Ok(Some((name, value)))
+}
+
+pub(super) fn webhook_key(text: &str) -> Result<Option<SecretKeeper>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let key = unhex(text).ok_or("it is not 64 hexadecimal digits")?;
+    Ok(Some(SecretKeeper::from_key(key)))
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_actors::books::{Books, Until};
-use evenkeel_actors::engine::{Caller, EngineError, IndexFilter};
+use evenkeel_actors::engine::{Caller, EngineError, IndexFilter, WebhookWish};
 use evenkeel_actors::streams;
 use evenkeel_domain::access::{Name, Scope};
 use evenkeel_domain::index::{Funds, Index, Status};
 use evenkeel_domain::job::DRIFT_MONITOR;
 use evenkeel_domain::values::{Amount, EventKey, OwnerId, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{Description, Filter, Schedule, Target, Url};
+use evenkeel_domain::webhook::{Filter, Target, Url};
 use evenkeel_events::{Direction, EventLog, SledLog, SledOptions};
 use ipnet::{IpNet, Ipv4Net};
 
@@ -80,6 +80,7 @@ pub(super) async fn earlier(data: &DataDirectory) -> Result<Earlier, DemoError> 
             continue;
         };
         earlier.receiver = earlier.receiver.or(address.parse().ok());
+        // The demo brings no secrets of its own.
         let secret = keeper.secret(webhook.webhook_id, webhook.secret_generation);
         earlier.secrets.push((format!("/{path}"), secret));
     }
@@ -153,26 +154,25 @@ async fn subscribe(
     let path = format!("/owner-{n}");
     let all = Filter::new(&["*".to_owned()]).map_err(|error| DemoError::Log(error.to_string()))?;
     let url = Url::required(&receiver.url(&path)).unwrap_or_default();
-    let target = Target {
-        url,
-        events: all,
-        indexes: Vec::new(),
-        description: Description::default(),
-        retry: Schedule::default(),
+    let wish = WebhookWish {
+        enabled: Some(true),
+        ..WebhookWish::untested(Target::new(url, all))
     };
     let known = engine.webhooks(caller, None, 1).await?.into_iter().next();
     let id = match known {
         None => {
-            let made = engine.create_webhook(caller, target, true, false).await?;
+            let tested = WebhookWish {
+                skip_test: false,
+                ..wish
+            };
+            let made = engine.create_webhook(caller, tested).await?;
             receiver.set_secret(&path, made.secret.unwrap_or_default());
             made.webhook.webhook_id
         }
         // Its secret is known to the receiver from the beginning.
         Some(view) => {
             let id = view.webhook.webhook_id;
-            engine
-                .update_webhook(caller, id, target, Some(true), true)
-                .await?;
+            engine.update_webhook(caller, id, wish).await?;
             id
         }
     };

@@ -28,6 +28,7 @@ impl From<EngineError> for Problem {
             }
             EngineError::UnknownAsset(_) => Self::field(Code::UnknownAsset, "constituents", detail),
             EngineError::Url(_) => Self::field(Code::UrlNotAllowed, "url", detail),
+            EngineError::Seal(_) => Self::field(Code::ValidationFailed, "secret", detail),
             EngineError::WebhookTest(_) => Self::new(Code::WebhookTestFailed, detail),
             EngineError::TooMany { .. } => Self::new(Code::LimitReached, detail),
             EngineError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, detail),

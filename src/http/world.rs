@@ -8,10 +8,12 @@ use super::tests::venue::HandVenue;
 use super::token::token_hash;
 use async_trait::async_trait;
 use evenkeel_actors::engine::{Ports, Settings};
-use evenkeel_actors::ports::{Clock, Entropy, UrlRefused, Venue, WebhookRequest, WebhookTransport};
+use evenkeel_actors::ports::{
+    Clock, Entropy, SealRefused, SigningKey, UrlRefused, Venue, WebhookRequest, WebhookTransport,
+};
 use evenkeel_actors::{Engine, MemoryKeys};
-use evenkeel_domain::values::{Timestamp, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, Reason};
+use evenkeel_domain::values::{Sealed, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{AttemptResult, HeaderName, HeaderValue, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::MemorySnapshots;
 
@@ -19,6 +21,7 @@ use super::Api;
 use super::server;
 use super::stack::Stack;
 use super::stack::tests::{Told, ask};
+use crate::webhooks::secrets::SecretKeeper;
 
 /// The admin's token.
 pub const ADMIN: &str = "evk_admin";
@@ -44,6 +47,10 @@ impl Entropy for Counter {
 }
 
 /// Accepts what goes to `https://up…`.
+fn keeper() -> SecretKeeper {
+    SecretKeeper::from_key([7; 32])
+}
+
 #[async_trait]
 impl WebhookTransport for World {
     async fn send(&self, request: &WebhookRequest) -> AttemptResult {
@@ -64,8 +71,27 @@ impl WebhookTransport for World {
             Err(UrlRefused("it must begin with https://".to_owned()))
         }
     }
-    fn secret(&self, id: WebhookId, generation: u32) -> String {
-        format!("whsec_{id}_{generation}")
+    fn secret(&self, id: WebhookId, key: &SigningKey) -> Option<String> {
+        keeper().secret_of(id, key)
+    }
+
+    fn public_key(&self, id: WebhookId, generation: u32) -> Option<String> {
+        Some(keeper().asymmetric(id, generation).public())
+    }
+
+    fn seal_secret(&self, id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
+        let sealed = keeper().seal_secret(id, secret);
+        sealed.map_err(|error| SealRefused(error.to_string()))
+    }
+
+    fn seal_header(
+        &self,
+        id: WebhookId,
+        name: &HeaderName,
+        value: &HeaderValue,
+    ) -> Result<Sealed, SealRefused> {
+        let sealed = keeper().seal_header(id, name, value.as_str());
+        sealed.map_err(|error| SealRefused(error.to_string()))
     }
 }
 

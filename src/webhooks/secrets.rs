@@ -1,7 +1,11 @@
-//! Secrets of subscriptions: derived from a key file, so no secret is ever in the log.
+//! Secrets of subscriptions: derived from a key outside the log, or brought by their owner and
+//! sealed with it. Who has the log and not the key can forge nothing.
 //!
-//! A secret is `whsec_` and base64 of HMAC-SHA256 by the key over the subscription's id and its
-//! generation. Who has the log and not the key can forge nothing.
+//! ```text
+//! derived(what) = HMAC-SHA256(key, what)
+//! secret        = whsec_ and base64 of derived(id and generation)
+//! ed25519 seed  = derived(id and generation), sealing key = derived("sealing")
+//! ```
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -11,18 +15,18 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use evenkeel_actors::ports::Entropy;
-use evenkeel_domain::values::WebhookId;
+use evenkeel_actors::ports::{Entropy, SigningKey};
+use evenkeel_domain::values::{Sealed, WebhookId};
+use evenkeel_domain::webhook::{Header, HeaderName};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::aead::NONCE_LEN;
 use sha2::Sha256;
 
-use super::signature::SECRET_PREFIX;
+use super::signature::{AsymmetricKey, SECRET_PREFIX};
+use crate::sealing::{KEY_LEN, SealingKey};
 
 /// The key's file in the data directory.
 pub const KEY_FILE: &str = "webhook.key";
-
-/// Length of the key in bytes: as long as the hash's output.
-const KEY_LEN: usize = 32;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +52,29 @@ pub enum KeyError {
 }
 
 /// Knows every secret by the id of its subscription and its generation.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretKeeper([u8; KEY_LEN]);
+
+/// The subject of what is derived or sealed.
+enum Subject<'a> {
+    Secret(u32),
+    Asymmetric(u32),
+    Brought,
+    Header(&'a HeaderName),
+}
+
+impl Subject<'_> {
+    fn of(&self, id: WebhookId) -> String {
+        match self {
+            Self::Secret(generation) => format!("evenkeel webhook secret v1|{id}|{generation}"),
+            Self::Asymmetric(generation) => {
+                format!("evenkeel webhook ed25519 v1|{id}|{generation}")
+            }
+            Self::Brought => format!("evenkeel webhook brought v1|{id}"),
+            Self::Header(name) => format!("evenkeel webhook header v1|{id}|{name}"),
+        }
+    }
+}
 
 impl fmt::Debug for SecretKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,16 +140,74 @@ impl SecretKeeper {
         Self(key)
     }
 
-    /// The secret of a subscription, by its generation.
-    pub fn secret(&self, webhook_id: WebhookId, generation: u32) -> String {
-        let text = format!("evenkeel webhook secret v1|{webhook_id}|{generation}");
+    fn derived(&self, what: &str) -> [u8; KEY_LEN] {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
-        mac.update(text.as_bytes());
-        format!(
-            "{SECRET_PREFIX}{}",
-            STANDARD.encode(mac.finalize().into_bytes())
-        )
+        mac.update(what.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// The secret of a subscription, by its generation.
+    pub fn secret(&self, webhook_id: WebhookId, generation: u32) -> String {
+        let secret = self.derived(&Subject::Secret(generation).of(webhook_id));
+        format!("{SECRET_PREFIX}{}", STANDARD.encode(secret))
+    }
+
+    /// A secret, derived or brought; none when a brought one was sealed with another key.
+    pub fn secret_of(&self, webhook_id: WebhookId, key: &SigningKey) -> Option<String> {
+        match &key.brought {
+            None => Some(self.secret(webhook_id, key.generation)),
+            Some(sealed) => self.unsealed(&Subject::Brought.of(webhook_id), sealed),
+        }
+    }
+
+    /// The keys of a subscription's asymmetric signatures.
+    pub fn asymmetric(&self, webhook_id: WebhookId, generation: u32) -> AsymmetricKey {
+        let seed = self.derived(&Subject::Asymmetric(generation).of(webhook_id));
+        #[expect(clippy::expect_used, reason = "ed25519 takes any seed of 32 bytes")]
+        AsymmetricKey::from_seed(&seed).expect("a seed of 32 bytes")
+    }
+
+    /// Seals a secret that an owner brought.
+    pub fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> io::Result<Sealed> {
+        self.seal(&Subject::Brought.of(webhook_id), secret)
+    }
+
+    /// Seals what a header says.
+    pub fn seal_header(
+        &self,
+        webhook_id: WebhookId,
+        name: &HeaderName,
+        value: &str,
+    ) -> io::Result<Sealed> {
+        self.seal(&Subject::Header(name).of(webhook_id), value)
+    }
+
+    /// What a header says; none when it was sealed with another key.
+    pub fn open_header(&self, webhook_id: WebhookId, header: &Header) -> Option<String> {
+        let about = Subject::Header(&header.name).of(webhook_id);
+        self.unsealed(&about, &header.value)
+    }
+
+    /// The nonce is derived from all that is sealed: it is the same only for the same text.
+    fn seal(&self, about: &str, text: &str) -> io::Result<Sealed> {
+        let derived = self.derived(&format!("evenkeel webhook nonce v1|{about}|{text}"));
+        let mut nonce = [0; NONCE_LEN];
+        nonce.copy_from_slice(&derived[..NONCE_LEN]);
+        self.sealing().seal(nonce, about, text)
+    }
+
+    fn unsealed(&self, about: &str, sealed: &Sealed) -> Option<String> {
+        self.sealing().open(about, sealed)
+    }
+
+    fn sealing(&self) -> SealingKey {
+        let key = self.derived("evenkeel webhook sealing v1");
+        #[expect(
+            clippy::expect_used,
+            reason = "what is derived has the length of a key"
+        )]
+        SealingKey::new(&key).expect("a key of 32 bytes")
     }
 }
 
@@ -153,6 +236,33 @@ mod tests {
             all.iter()
                 .enumerate()
                 .all(|(at, secret)| !all[at + 1..].contains(secret))
+        );
+    }
+
+    #[test]
+    fn what_is_sealed_opens_where_it_belongs_and_with_its_key_alone() {
+        let keeper = SecretKeeper::random(&SeededEntropy::new(1));
+        let other = SecretKeeper::random(&SeededEntropy::new(2));
+        let (one, two) = (WebhookId::from_u128(1), WebhookId::from_u128(2));
+        let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let brought = |sealed: &Sealed| SigningKey {
+            generation: 3,
+            brought: Some(sealed.clone()),
+        };
+        let sealed = keeper.seal_secret(one, secret).unwrap();
+        assert_eq!(keeper.secret_of(one, &brought(&sealed)).unwrap(), secret);
+        assert_eq!(keeper.secret_of(two, &brought(&sealed)), None);
+        assert_eq!(other.secret_of(one, &brought(&sealed)), None);
+        let name = HeaderName::new("x-token").unwrap();
+        let value = keeper.seal_header(one, &name, "Bearer 1").unwrap();
+        let header = Header { name, value };
+        assert_eq!(keeper.open_header(one, &header).unwrap(), "Bearer 1");
+        assert_eq!(keeper.open_header(two, &header), None);
+        assert_eq!(keeper.secret_of(one, &brought(&header.value)), None);
+        let debug = format!("{sealed:?}{header:?}");
+        assert!(
+            !debug.contains("C2FV") && !debug.contains("Bearer"),
+            "{debug}"
         );
     }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use evenkeel_actors::ports::{Clock, UrlRefused, WebhookRequest, WebhookTransport};
-use evenkeel_domain::values::{Span, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, Reason};
+use evenkeel_actors::ports::{
+    Clock, SealRefused, SigningKey, UrlRefused, WebhookRequest, WebhookTransport,
+};
+use evenkeel_domain::values::{Sealed, Span, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{self, AttemptResult, HeaderName, Reason, Signature};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 
 use super::policy::{AddressPolicy, PolicyError};
@@ -92,6 +94,7 @@ impl HttpTransport {
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", self.signatures(request, timestamp)?)
             .header("x-webhook-event", &request.event_type)
+            .headers(self.headers(request)?)
             .body(request.body.clone());
         let mut answer = post.send().await.map_err(|error| told(&error))?;
         let mut read = 0;
@@ -105,14 +108,42 @@ impl HttpTransport {
     }
 
     fn signatures(&self, request: &WebhookRequest, timestamp: i64) -> Result<String, String> {
-        let sign = |generation: &u32| {
-            let secret = self.secrets.secret(request.webhook_id, *generation);
-            signature::sign(&secret, &request.message_id, timestamp, &request.body)
+        let WebhookRequest {
+            webhook_id,
+            message_id,
+            body,
+            keys,
+            ..
+        } = request;
+        let sign = |key: &SigningKey| {
+            let secret = self.secrets.secret_of(*webhook_id, key);
+            let secret = secret.ok_or("the secret was sealed with another key; rotate it")?;
+            let signature = signature::sign(&secret, message_id, timestamp, body);
+            signature.map_err(|error| error.to_string())
         };
-        let signatures: Result<Vec<String>, _> = request.generations.iter().map(sign).collect();
-        signatures
-            .map(|all| all.join(" "))
-            .map_err(|error| error.to_string())
+        let mut signatures = keys.iter().map(sign).collect::<Result<Vec<_>, String>>()?;
+        if request.signature == Signature::V1a {
+            signatures.extend(keys.iter().map(|key| {
+                let pair = self.secrets.asymmetric(*webhook_id, key.generation);
+                pair.sign(message_id, timestamp, body)
+            }));
+        }
+        Ok(signatures.join(" "))
+    }
+
+    /// The headers of the owner, marked so that no log shows what they say.
+    fn headers(&self, request: &WebhookRequest) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::with_capacity(request.headers.len());
+        for header in &request.headers {
+            let value = self.secrets.open_header(request.webhook_id, header);
+            let unusable = || format!("the header {} cannot be read; set it anew", header.name);
+            let value = value.ok_or_else(unusable)?;
+            let mut value = HeaderValue::from_str(&value).map_err(|_| unusable())?;
+            value.set_sensitive(true);
+            let name = reqwest::header::HeaderName::from_bytes(header.name.as_str().as_bytes());
+            headers.append(name.map_err(|_| unusable())?, value);
+        }
+        Ok(headers)
     }
 
     fn judge(&self, answer: &Response) -> AttemptResult {
@@ -157,8 +188,29 @@ impl WebhookTransport for HttpTransport {
             .map_err(|error| UrlRefused(error.to_string()))
     }
 
-    fn secret(&self, webhook_id: WebhookId, generation: u32) -> String {
-        self.secrets.secret(webhook_id, generation)
+    fn secret(&self, webhook_id: WebhookId, key: &SigningKey) -> Option<String> {
+        self.secrets.secret_of(webhook_id, key)
+    }
+
+    fn public_key(&self, webhook_id: WebhookId, generation: u32) -> Option<String> {
+        Some(self.secrets.asymmetric(webhook_id, generation).public())
+    }
+
+    fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
+        let refused = |error: &dyn std::fmt::Display| SealRefused(error.to_string());
+        signature::check_secret(secret).map_err(|error| refused(&error))?;
+        let sealed = self.secrets.seal_secret(webhook_id, secret);
+        sealed.map_err(|error| refused(&error))
+    }
+
+    fn seal_header(
+        &self,
+        webhook_id: WebhookId,
+        name: &HeaderName,
+        value: &webhook::HeaderValue,
+    ) -> Result<Sealed, SealRefused> {
+        let sealed = self.secrets.seal_header(webhook_id, name, value.as_str());
+        sealed.map_err(|error| SealRefused(error.to_string()))
     }
 }
 
@@ -198,11 +250,18 @@ fn told(error: &reqwest::Error) -> String {
     format!("{kind}: {cause}")
 }
 
-/// `Retry-After` in both of its forms: seconds, or a date.
+/// `Retry-After` in both of its forms: seconds, which some write with decimals, or a date.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Span> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Span::from_secs(seconds));
+    }
+    if let Some((seconds, decimals)) = text.split_once('.')
+        && decimals.bytes().all(|digit| digit.is_ascii_digit())
+        && let Ok(seconds) = seconds.parse::<u64>()
+    {
+        // Later is allowed, earlier is not.
+        return Some(Span::from_secs(seconds.saturating_add(1)));
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;
     Some(Timestamp::from_micros(date.timestamp_micros()).since(now))

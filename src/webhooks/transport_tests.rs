@@ -25,14 +25,23 @@ fn transport(policy: AddressPolicy) -> HttpTransport {
         .with_timeout(Duration::from_millis(300))
 }
 
-fn request(url: String, generations: Vec<u32>) -> WebhookRequest {
+fn key(generation: u32) -> SigningKey {
+    SigningKey {
+        generation,
+        brought: None,
+    }
+}
+
+fn request(url: String, generations: &[u32]) -> WebhookRequest {
     WebhookRequest {
         webhook_id: WebhookId::from_u128(1),
         url,
         message_id: "msg_1".to_owned(),
         event_type: "index.created".to_owned(),
         body: Bytes::from_static(b"{\"type\":\"index.created\"}"),
-        generations,
+        keys: generations.iter().copied().map(key).collect(),
+        signature: Signature::V1,
+        headers: Vec::new(),
     }
 }
 
@@ -67,13 +76,12 @@ async fn a_message_arrives_signed_by_old_and_new_secret() {
     for generation in [1, 2] {
         receiver.set_secret(
             &format!("/{generation}"),
-            transport.secret(WebhookId::from_u128(1), generation),
+            transport
+                .secret(WebhookId::from_u128(1), &key(generation))
+                .unwrap(),
         );
         let sent = transport
-            .send(&request(
-                receiver.url(&format!("/{generation}")),
-                vec![2, 1],
-            ))
+            .send(&request(receiver.url(&format!("/{generation}")), &[2, 1]))
             .await;
         assert_eq!(sent, AttemptResult::Success { status: 204 });
     }
@@ -81,10 +89,11 @@ async fn a_message_arrives_signed_by_old_and_new_secret() {
         (receiver.tally().verified, receiver.tally().refused),
         (2, 0)
     );
-    receiver.set_secret("/other", transport.secret(WebhookId::from_u128(2), 1));
-    let refused = transport
-        .send(&request(receiver.url("/other"), vec![1]))
-        .await;
+    receiver.set_secret(
+        "/other",
+        transport.secret(WebhookId::from_u128(2), &key(1)).unwrap(),
+    );
+    let refused = transport.send(&request(receiver.url("/other"), &[1])).await;
     assert!(
         matches!(
             refused,
@@ -93,6 +102,77 @@ async fn a_message_arrives_signed_by_old_and_new_secret() {
                 ..
             }
         ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_was_brought_signs_beside_the_one_before() {
+    let receiver = Receiver::start("127.0.0.1:0".parse().unwrap(), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    let (transport, id) = (transport(loopback()), WebhookId::from_u128(1));
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let brought = SigningKey {
+        generation: 2,
+        brought: transport.seal_secret(id, secret).ok(),
+    };
+    assert_eq!(transport.secret(id, &brought).unwrap(), secret);
+    receiver.set_secret("/new", secret.to_owned());
+    receiver.set_secret("/old", transport.secret(id, &key(1)).unwrap());
+    for path in ["/new", "/old"] {
+        let request = WebhookRequest {
+            keys: vec![brought.clone(), key(1)],
+            signature: Signature::V1a,
+            ..request(receiver.url(path), &[])
+        };
+        let sent = transport.send(&request).await;
+        assert_eq!(sent, AttemptResult::Success { status: 204 });
+    }
+    assert_eq!(receiver.tally().verified, 2);
+    for wrong in [
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_AAAA",
+        "whsec_?",
+        "",
+    ] {
+        assert!(transport.seal_secret(id, wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_the_owner_arrive_and_those_of_another_key_stop_the_attempt() {
+    let (heard, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        heard.send(request[..read].to_vec()).unwrap();
+        let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+    });
+    let (transport, id) = (transport(loopback()), WebhookId::from_u128(1));
+    let name = HeaderName::new("X-Gateway-Token").unwrap();
+    let value = webhook::HeaderValue::required("Bearer 1").unwrap();
+    let value = transport.seal_header(id, &name, &value).unwrap();
+    let request = WebhookRequest {
+        headers: vec![webhook::Header { name, value }],
+        ..request(format!("http://{address}/"), &[1])
+    };
+    let sent = transport.send(&request).await;
+    assert_eq!(sent, AttemptResult::Success { status: 204 });
+    let heard = String::from_utf8(requests.recv().await.unwrap()).unwrap();
+    assert!(heard.contains("x-gateway-token: Bearer 1\r\n"), "{heard}");
+    let other = HttpTransport::new(
+        loopback(),
+        SecretKeeper::random(&SeededEntropy::new(2)),
+        Arc::new(SystemClock),
+    );
+    let refused = other.unwrap().send(&request).await;
+    assert!(
+        matches!(&refused, AttemptResult::Failure { reason, .. } if reason.as_str().contains("x-gateway-token")),
         "{refused:?}"
     );
 }
@@ -112,7 +192,7 @@ async fn answers_are_judged_by_the_table() {
     for (answer, expected) in table {
         let url = format!("http://{}/", server(answer, false).await);
         match (
-            transport(loopback()).send(&request(url, vec![1])).await,
+            transport(loopback()).send(&request(url, &[1])).await,
             expected,
         ) {
             (AttemptResult::Success { .. }, None) => {}
@@ -129,7 +209,7 @@ async fn retry_after_is_read_in_both_forms() {
         b"HTTP/1.1 429 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
     for (answer, least) in [(seconds, 7), (date, 86_400)] {
         let url = format!("http://{}/", server(answer, false).await);
-        let result = transport(loopback()).send(&request(url, vec![1])).await;
+        let result = transport(loopback()).send(&request(url, &[1])).await;
         let AttemptResult::Failure {
             retry_after: Some(span),
             ..
@@ -145,7 +225,7 @@ async fn retry_after_is_read_in_both_forms() {
 async fn an_answer_that_never_ends_ends() {
     let stalled = server(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", false).await;
     let result = transport(loopback())
-        .send(&request(format!("http://{stalled}/"), vec![1]))
+        .send(&request(format!("http://{stalled}/"), &[1]))
         .await;
     assert!(
         matches!(result, AttemptResult::Failure { status: None, .. }),
@@ -153,7 +233,7 @@ async fn an_answer_that_never_ends_ends() {
     );
     let endless = server(b"HTTP/1.1 200 OK\r\n\r\n", true).await;
     let result = transport(loopback())
-        .send(&request(format!("http://{endless}/"), vec![1]))
+        .send(&request(format!("http://{endless}/"), &[1]))
         .await;
     assert_eq!(
         result,
@@ -175,7 +255,7 @@ async fn a_forbidden_address_is_never_dialled() {
     ] {
         let url = format!("https://{host}:{port}/");
         let result = transport(AddressPolicy::default())
-            .send(&request(url.clone(), vec![1]))
+            .send(&request(url.clone(), &[1]))
             .await;
         assert!(
             matches!(result, AttemptResult::Failure { status: None, .. }),

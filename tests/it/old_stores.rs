@@ -2,8 +2,9 @@
 //! and written on.
 //!
 //! A folder `tests/golden/store_v<n>` holds the files of one, compressed, and what its log replays
-//! to. It is made by `log backup` of a short demo and never changed: a new store format or frame
-//! format gets a folder of its own.
+//! to. It is never changed: a new store format or frame format gets a folder of its own. The first
+//! is a `log backup` of a short demo, the second is what a demo left that was killed: most of its
+//! events stand in the journal alone.
 
 use std::fs;
 use std::io::Read as _;
@@ -60,10 +61,13 @@ fn follows(name: &str, value: &Value, beside: &Value) -> bool {
     match name {
         "mode" => *value == json!("ACTIVE"),
         "trading" => *value == json!({"mode": "ACTIVE", "reason": "", "since": null}),
-        "approvalUntil" | "approval" | "band" | "maxTurnover" => value.is_null(),
+        "approvalUntil" | "approval" | "band" | "maxTurnover" | "ratePerSecond" | "secret"
+        | "secretBefore" => value.is_null(),
         "baseFee" | "cashBuffer" | "minTradePercent" => *value == json!("0"),
         "locked" => *value == json!(false),
-        "indexes" => *value == json!([]),
+        "indexes" | "tags" | "headers" => *value == json!([]),
+        "signature" => *value == json!("v1"),
+        "channel" => *value == json!("webhook"),
         "retry" => *value == json!(["2s", "4s"]),
         "cooldown" => *value == json!("0s"),
         "destination" => *value == json!({"type": "TARGET"}),
@@ -108,8 +112,10 @@ fn says_the_same(then: &Value, now: &Value, place: &str) {
 /// A home with the data of a golden store.
 fn home_of(store: &Path) -> Home {
     let home = Home::new();
-    for log in ["log", "paper"] {
-        unpack(&store.join(log), &home.data().join(log));
+    for folder in ["log", "paper", "owner-keys"] {
+        if store.join(folder).exists() {
+            unpack(&store.join(folder), &home.data().join(folder));
+        }
     }
     home
 }
@@ -121,9 +127,10 @@ async fn every_store_that_was_ever_written_is_read_and_written_on() {
     for store in stores {
         let home = home_of(&store);
         let report = verified(&home);
+        let was_closed = store.join("log/seal.gz").exists();
         assert_eq!(
             (&report["verified"], &report["sealed"]),
-            (&true.into(), &true.into()),
+            (&true.into(), &was_closed.into()),
             "{report}"
         );
         let expected: Value =

@@ -13,7 +13,9 @@ use evenkeel_domain::plan::TradePlan;
 use evenkeel_domain::values::{
     Asset, EventKey, IndexId, OwnerId, Percent, RebalanceId, RunId, Timestamp, TokenId,
 };
-use evenkeel_domain::webhook::{AttemptFailed, Delivered, DeliveryFailed, Webhook};
+use evenkeel_domain::webhook::{
+    AttemptFailed, Delivered, DeliveryFailed, HeaderName, HeaderValue, Target, Webhook,
+};
 
 use crate::journal::Origin;
 
@@ -259,6 +261,36 @@ pub struct WebhookView {
     pub version: u64,
     /// Only after it was made or its secret rotated.
     pub secret: Option<String>,
+    /// Of one that signs by ed25519 too.
+    pub public_key: Option<String>,
+}
+
+/// What an owner asks of a subscription: of a new one, or of one that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookWish {
+    /// What it is to be; its headers are those of `headers`.
+    pub target: Target,
+    /// Its headers; without them it keeps those that it has.
+    pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// A secret for a new one, `whsec_…`; without it one is made.
+    pub secret: Option<String>,
+    /// Whether it delivers; a new one does, another one stays as it is.
+    pub enabled: Option<bool>,
+    /// Whether a new URL is taken without a test message.
+    pub skip_test: bool,
+}
+
+impl WebhookWish {
+    /// No more than a target, whose URL is not tried.
+    pub fn untested(target: Target) -> Self {
+        Self {
+            target,
+            headers: None,
+            secret: None,
+            enabled: None,
+            skip_test: true,
+        }
+    }
 }
 
 /// A delivery's end, or a failed attempt on the way.

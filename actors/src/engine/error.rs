@@ -8,7 +8,7 @@ use evenkeel_domain::rebalance::RebalanceRefusal;
 use evenkeel_domain::values::Asset;
 use evenkeel_domain::webhook::WebhookRefusal;
 
-use crate::ports::{KeysError, UrlRefused};
+use crate::ports::{KeysError, SealRefused, UrlRefused};
 
 /// Why the engine did not do what it was asked. Nothing happened unless a variant says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,9 @@ pub enum EngineError {
     /// The URL is forbidden.
     #[error(transparent)]
     Url(#[from] UrlRefused),
+    /// A secret or a header cannot be kept.
+    #[error(transparent)]
+    Seal(#[from] SealRefused),
     /// The URL did not take the test message.
     #[error("the webhook's test delivery failed: {0}")]
     WebhookTest(String),

@@ -14,7 +14,7 @@ mod webhooks;
 pub use answers::{
     Caller, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter,
     IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer, RunView, TokenView,
-    WebhookView,
+    WebhookView, WebhookWish,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

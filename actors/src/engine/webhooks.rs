@@ -3,15 +3,18 @@
 use std::ops::Bound;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::values::{OwnerId, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, Reason, Target, WebhookCommand, WebhookEvent};
+use evenkeel_domain::values::{OwnerId, Span, WebhookId};
+use evenkeel_domain::webhook::{
+    AttemptResult, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand, WebhookEvent,
+};
 use evenkeel_events::Position;
 use tokio::sync::oneshot;
 
 use super::{
     Caller, DeliveryStatus, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent,
-    WebhookView, answered,
+    WebhookView, WebhookWish, answered,
 };
+use crate::ports::{SealRefused, SigningKey};
 use crate::streams;
 use crate::webhook::{CommandRequest, WebhookMsg, test_request};
 use crate::webhooks::WebhooksMsg;
@@ -22,9 +25,7 @@ impl Engine {
     pub async fn create_webhook(
         &self,
         caller: &Caller,
-        target: Target,
-        enabled: bool,
-        skip_test: bool,
+        wish: WebhookWish,
     ) -> Result<WebhookView, EngineError> {
         let _place = self.admit()?;
         let shell = self.shell();
@@ -37,7 +38,16 @@ impl Engine {
             });
         }
         let webhook_id = WebhookId::from_u128(shell.ids.next());
-        self.try_url(webhook_id, 1, &target, skip_test).await?;
+        let target = self.sealed(webhook_id, &wish)?;
+        let secret = wish.secret.as_deref();
+        let secret = secret.map(|secret| shell.transport.seal_secret(webhook_id, secret));
+        let secret = secret.transpose()?;
+        let key = SigningKey {
+            generation: 1,
+            brought: secret.clone(),
+        };
+        self.try_url(webhook_id, key, &target, wish.skip_test)
+            .await?;
         let (up, is_up) = oneshot::channel();
         if !shell
             .handles
@@ -52,18 +62,34 @@ impl Engine {
             webhook_id,
             owner: caller.owner,
             target,
-            enabled,
+            enabled: wish.enabled.unwrap_or(true),
             after,
+            secret,
         };
         let view = self.send(caller, caller.owner, webhook_id, command).await?;
         shell.webhooks.write().insert(webhook_id, caller.owner);
         Ok(view)
     }
 
+    /// The target of a wish with its headers sealed.
+    fn sealed(&self, id: WebhookId, wish: &WebhookWish) -> Result<Target, EngineError> {
+        let mut target = wish.target.clone();
+        if let Some(headers) = &wish.headers {
+            let seal = |(name, value): &(HeaderName, HeaderValue)| {
+                let value = self.shell().transport.seal_header(id, name, value)?;
+                let name = name.clone();
+                Ok(Header { name, value })
+            };
+            let sealed: Result<_, SealRefused> = headers.iter().map(seal).collect();
+            target.headers = sealed?;
+        }
+        Ok(target)
+    }
+
     async fn try_url(
         &self,
         id: WebhookId,
-        generation: u32,
+        key: SigningKey,
         target: &Target,
         skip_test: bool,
     ) -> Result<(), EngineError> {
@@ -72,11 +98,9 @@ impl Engine {
         if skip_test {
             return Ok(());
         }
-        match shell
-            .transport
-            .send(&test_request(shell, id, target, vec![generation]))
-            .await
-        {
+        let headers = target.headers.clone();
+        let request = test_request(shell, id, target, vec![key], headers);
+        match shell.transport.send(&request).await {
             AttemptResult::Success { .. } => Ok(()),
             AttemptResult::Failure { reason, .. } => {
                 Err(EngineError::WebhookTest(reason.to_string()))
@@ -128,23 +152,27 @@ impl Engine {
         &self,
         caller: &Caller,
         id: WebhookId,
-        target: Target,
-        enabled: Option<bool>,
-        skip_test: bool,
+        wish: WebhookWish,
     ) -> Result<WebhookView, EngineError> {
         let _place = self.admit()?;
         let owner = self.own(caller, id)?;
         let mut view = self.webhook(caller, id).await?;
+        let target = self.sealed(id, &wish)?;
         if target.url != view.webhook.target.url {
-            self.try_url(id, view.webhook.secret_generation, &target, skip_test)
-                .await?;
+            let key = SigningKey {
+                generation: view.webhook.secret_generation,
+                brought: view.webhook.secret.clone(),
+            };
+            self.try_url(id, key, &target, wish.skip_test).await?;
         }
         if target != view.webhook.target {
             view = self
                 .send(caller, owner, id, WebhookCommand::Update { target })
                 .await?;
         }
-        let switch = enabled.filter(|enabled| *enabled != view.webhook.enabled);
+        let switch = wish
+            .enabled
+            .filter(|enabled| *enabled != view.webhook.enabled);
         match switch {
             Some(true) => {
                 self.send(
@@ -217,16 +245,23 @@ impl Engine {
         answered("the webhook", answer).await
     }
 
-    /// A new secret, shown in the answer; the old one signs too for the overlap.
+    /// A new secret, made here or brought, and shown in the answer; the old one signs too for
+    /// `overlap`.
     pub async fn rotate_secret(
         &self,
         caller: &Caller,
         id: WebhookId,
+        secret: Option<&str>,
+        overlap: Span,
     ) -> Result<WebhookView, EngineError> {
         let _place = self.admit()?;
         let owner = self.own(caller, id)?;
-        self.send(caller, owner, id, WebhookCommand::RotateSecret)
-            .await
+        let secret = secret.map(|secret| self.shell().transport.seal_secret(id, secret));
+        let command = WebhookCommand::RotateSecret {
+            secret: secret.transpose()?,
+            overlap,
+        };
+        self.send(caller, owner, id, command).await
     }
 
     /// Delivers again; from now on, or from where it stopped.

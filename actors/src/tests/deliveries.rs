@@ -2,31 +2,25 @@
 
 use std::collections::HashSet;
 
-use evenkeel_domain::index::Method;
+use evenkeel_domain::index::{Definition, Method, Tag};
 use evenkeel_domain::values::WebhookId;
 use evenkeel_domain::webhook::{
-    Description, ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target,
-    Url, Webhook,
+    ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target, Url, Webhook,
 };
 
 use crate::Engine;
-use crate::engine::{Caller, DeliveryView, EngineError};
+use crate::engine::{Caller, DeliveryView, EngineError, WebhookWish};
 use crate::testing::{Drive, World, owner};
 
 fn target(events: &[&str]) -> Target {
     let events: Vec<String> = events.iter().map(ToString::to_string).collect();
-    Target {
-        url: Url::required("https://example.com/hook").unwrap(),
-        events: Filter::new(&events).unwrap(),
-        indexes: Vec::new(),
-        description: Description::default(),
-        retry: Schedule::default(),
-    }
+    let url = Url::required("https://example.com/hook").unwrap();
+    Target::new(url, Filter::new(&events).unwrap())
 }
 
 async fn subscribe(engine: &Engine, caller: &Caller, events: &[&str]) -> WebhookId {
     let view = engine
-        .create_webhook(caller, target(events), true, true)
+        .create_webhook(caller, WebhookWish::untested(target(events)))
         .await
         .unwrap();
     assert!(view.secret.is_some(), "the secret is shown once");
@@ -174,7 +168,7 @@ async fn a_delivery_that_is_put_off_for_a_day_holds_up_what_is_far_behind_it_ove
         ..target(&["index.paused", "index.resumed"])
     };
     let id = engine
-        .create_webhook(&caller, patient, true, true)
+        .create_webhook(&caller, WebhookWish::untested(patient))
         .await
         .unwrap()
         .webhook
@@ -211,7 +205,7 @@ async fn deliveries_that_wait_for_their_retry_hold_up_nothing_else() {
         ..target(&["index.paused", "index.resumed"])
     };
     engine
-        .create_webhook(&caller, patient, true, true)
+        .create_webhook(&caller, WebhookWish::untested(patient))
         .await
         .unwrap();
     // More than a window full are not taken, then everything is.
@@ -246,7 +240,9 @@ async fn a_retry_from_before_it_was_disabled_comes_no_more() {
         retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
         ..target(&["index.paused"])
     };
-    let made = engine.create_webhook(&caller, patient, true, true).await;
+    let made = engine
+        .create_webhook(&caller, WebhookWish::untested(patient))
+        .await;
     let id = made.unwrap().webhook.webhook_id;
     world.receiver.answers.lock().unwrap().extend([503, 503]);
     engine.pause_index(&caller, index).await.unwrap();
@@ -287,7 +283,7 @@ async fn one_that_names_indexes_is_told_of_them_alone() {
         ..target(&["*"])
     };
     engine
-        .create_webhook(&caller, of_one, true, true)
+        .create_webhook(&caller, WebhookWish::untested(of_one))
         .await
         .unwrap();
     engine.pause_index(&caller, two).await.unwrap();
@@ -298,6 +294,60 @@ async fn one_that_names_indexes_is_told_of_them_alone() {
     let mut told: Vec<&str> = all.iter().map(|(_, told)| told.as_str()).collect();
     told.sort_unstable();
     assert_eq!(told, ["index.paused", "index.resumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_names_a_tag_is_told_of_the_indexes_that_have_it_now() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let one = engine.funded(&caller, Method::Drift).await;
+    let two = engine.funded(&caller, Method::Drift).await;
+    let of_income = Target {
+        tags: vec![Tag::required("income").unwrap()],
+        ..target(&["index.paused", "index.updated"])
+    };
+    let made = engine.create_webhook(&caller, WebhookWish::untested(of_income));
+    made.await.unwrap();
+    engine.pause_index(&caller, two).await.unwrap();
+    let tagged = Definition {
+        tags: vec![Tag::required("income").unwrap()],
+        ..engine.index(&caller, one).await.unwrap().index.definition
+    };
+    engine
+        .update_index(&caller, one, tagged, None)
+        .await
+        .unwrap();
+    engine.pause_index(&caller, one).await.unwrap();
+    let all = world.receiver.wait_for(2).await;
+    let mut told: Vec<&str> = all.iter().map(|(_, told)| told.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["index.paused", "index.updated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_keep_to_the_rate_of_their_subscription() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let slow = Target {
+        rate_per_second: Some(2),
+        ..target(&["index.paused", "index.resumed"])
+    };
+    let made = engine.create_webhook(&caller, WebhookWish::untested(slow));
+    made.await.unwrap();
+    let began = tokio::time::Instant::now();
+    for _ in 0..5 {
+        engine.pause_index(&caller, index).await.unwrap();
+        engine.resume_index(&caller, index).await.unwrap();
+    }
+    for (count, least_ms) in [(1, 0), (2, 500), (10, 4_500)] {
+        world.receiver.wait_for(count).await;
+        let taken = began.elapsed().as_millis();
+        assert!(
+            (least_ms..least_ms + 100).contains(&taken),
+            "{count}: {taken} ms"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -367,7 +417,9 @@ async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succe
         retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
         ..target(&["index.paused", "index.resumed"])
     };
-    let made = engine.create_webhook(&caller, patient, true, true).await;
+    let made = engine
+        .create_webhook(&caller, WebhookWish::untested(patient))
+        .await;
     made.unwrap();
     // A moment in which nothing can run any more: the clock only moves when all is idle.
     let at_rest = async || {
@@ -402,7 +454,13 @@ async fn an_endpoint_that_does_not_take_the_test_is_refused() {
     let (engine, caller) = (world.engine().await, owner(1));
     world.receiver.answers.lock().unwrap().push(404);
     let refused = engine
-        .create_webhook(&caller, target(&["*"]), true, false)
+        .create_webhook(
+            &caller,
+            WebhookWish {
+                skip_test: false,
+                ..WebhookWish::untested(target(&["*"]))
+            },
+        )
         .await
         .unwrap_err();
     assert!(
@@ -414,7 +472,7 @@ async fn an_endpoint_that_does_not_take_the_test_is_refused() {
         ..target(&["*"])
     };
     let refused = engine
-        .create_webhook(&caller, forbidden, true, true)
+        .create_webhook(&caller, WebhookWish::untested(forbidden))
         .await
         .unwrap_err();
     assert!(matches!(refused, EngineError::Url(_)), "{refused:?}");

@@ -4,10 +4,10 @@ use evenkeel_domain::Event;
 use evenkeel_domain::access::{AccessEvent, AccessRefusal, Name, Scope};
 use evenkeel_domain::index::Method;
 use evenkeel_domain::values::{OwnerId, Personal, Sealed, Text};
-use evenkeel_domain::webhook::{Filter, Schedule, Target};
+use evenkeel_domain::webhook::{Filter, Target};
 use evenkeel_events::OwnerKey;
 
-use crate::engine::{Caller, EngineError, OwnerView};
+use crate::engine::{Caller, EngineError, OwnerView, WebhookWish};
 use crate::ports::{PersonalField, PersonalKeys as _};
 use crate::testing::{World, halves, owner};
 use crate::{Engine, catalogue, journal};
@@ -87,14 +87,11 @@ async fn an_owner_of_something_is_not_erased_and_an_erased_one_gets_nothing() {
     let ada = ada(&engine).await;
     let index = engine.create_index(&ada, halves(Method::None)).await;
     let index = index.unwrap().index.index_id;
-    let target = || Target {
-        url: Text::required("https://example.com/hook").unwrap(),
-        events: Filter::new(&["*".to_owned()]).unwrap(),
-        indexes: Vec::new(),
-        description: Text::default(),
-        retry: Schedule::default(),
-    };
-    let hook = engine.create_webhook(&ada, target(), true, true).await;
+    let url = Text::required("https://example.com/hook").unwrap();
+    let target = || Target::new(url.clone(), Filter::new(&["*".to_owned()]).unwrap());
+    let hook = engine
+        .create_webhook(&ada, WebhookWish::untested(target()))
+        .await;
     let hook = hook.unwrap().webhook.webhook_id;
     let refused = |indexes, webhooks| Err(EngineError::OwnerInUse { indexes, webhooks });
     let erase = async || engine.erase_owner(&owner(1), ada.owner).await;
@@ -106,7 +103,9 @@ async fn an_owner_of_something_is_not_erased_and_an_erased_one_gets_nothing() {
     let refusal = EngineError::Access(AccessRefusal::OwnerErased);
     let index = engine.create_index(&ada, halves(Method::None)).await;
     assert_eq!(index.unwrap_err(), refusal);
-    let hook = engine.create_webhook(&ada, target(), true, true).await;
+    let hook = engine
+        .create_webhook(&ada, WebhookWish::untested(target()))
+        .await;
     assert_eq!(hook.unwrap_err(), refusal);
     let nobody = engine.erase_owner(&owner(1), OwnerId::from_u128(404)).await;
     let refusal = EngineError::Access(AccessRefusal::OwnerNotFound);

@@ -9,6 +9,7 @@ use evenkeel_domain::values::{IndexId, Quantity, Span};
 use evenkeel_domain::webhook::{Filter, Target, Url};
 
 use crate::Engine;
+use crate::engine::WebhookWish;
 use crate::ports::VenueAccount;
 use crate::testing::{Drive, World, amount, asset, owner};
 
@@ -77,15 +78,10 @@ async fn a_trade_by_hand_is_found_by_a_run_booked_and_measured() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     let id = engine.funded(&caller, Method::Drift).await;
-    let target = Target {
-        url: Url::required("https://up.example/").unwrap(),
-        events: Filter::new(&["index.reconciled".to_owned()]).unwrap(),
-        indexes: Vec::new(),
-        description: evenkeel_domain::webhook::Description::default(),
-        retry: evenkeel_domain::webhook::Schedule::default(),
-    };
+    let url = Url::required("https://up.example/").unwrap();
+    let target = Target::new(url, Filter::new(&["index.reconciled".to_owned()]).unwrap());
     engine
-        .create_webhook(&caller, target, true, true)
+        .create_webhook(&caller, WebhookWish::untested(target))
         .await
         .unwrap();
     assert_eq!(counts(run(&engine).await), [1, 0, 0, 0]);

@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
-use evenkeel_domain::webhook::{self, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal};
+use evenkeel_domain::webhook::{
+    self, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
+};
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::{CommandRequest, WebhookArguments, WebhookMsg};
 use crate::dispatcher::{Route, Routes, Wake};
 use crate::engine::{EngineError, WebhookView};
 use crate::journal::{Origin, ReplayError};
+use crate::ports::SigningKey;
 use crate::shell::Shell;
 use crate::streams;
 
@@ -83,6 +87,10 @@ pub(crate) struct Live {
     due: BTreeSet<Position>,
     /// Whether the last attempt failed.
     is_failing: bool,
+    /// Before then no attempt begins: the rate's limit.
+    not_before: Option<Instant>,
+    /// The message that comes then.
+    pace: Option<Task>,
     /// Nothing more begins; told when the last attempt has ended.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -114,6 +122,8 @@ impl Live {
             flights,
             due: BTreeSet::new(),
             is_failing,
+            not_before: None,
+            pace: None,
             stopping: None,
         })
     }
@@ -148,15 +158,18 @@ impl Live {
     pub(crate) fn view(&self, with_secret: bool) -> Result<WebhookView, EngineError> {
         let webhook = self.webhook.clone().filter(|webhook| !webhook.deleted);
         let webhook = webhook.ok_or(EngineError::NotFound("webhook"))?;
-        let secret = with_secret.then(|| {
-            self.shell
-                .transport
-                .secret(self.id, webhook.secret_generation)
-        });
+        let transport = &self.shell.transport;
+        let secret = || transport.secret(self.id, &newest(&webhook));
+        let secret = with_secret.then(secret).flatten();
+        let with_public_key = webhook.target.signature == Signature::V1a;
+        let public_key = with_public_key
+            .then(|| transport.public_key(self.id, webhook.secret_generation))
+            .flatten();
         Ok(WebhookView {
             webhook,
             version: self.version,
             secret,
+            public_key,
         })
     }
 
@@ -188,7 +201,7 @@ impl Live {
         } = request;
         let shows_secret = matches!(
             command,
-            WebhookCommand::Create { .. } | WebhookCommand::RotateSecret
+            WebhookCommand::Create { .. } | WebhookCommand::RotateSecret { .. }
         );
         match webhook::decide(self.webhook.as_ref(), command, self.shell.now()) {
             Err(WebhookRefusal::NotFound) => {
@@ -312,13 +325,21 @@ fn adopt(webhook: &mut Option<Webhook>, event: &Event) {
     }
 }
 
-/// The secrets that sign now, the newest first.
-fn generations(webhook: &Webhook, now: Timestamp) -> Vec<u32> {
-    let newest = webhook.secret_generation;
-    let both = newest > 1 && webhook.overlap_until.is_some_and(|until| now < until);
-    if both {
-        vec![newest, newest - 1]
-    } else {
-        vec![newest]
+fn newest(webhook: &Webhook) -> SigningKey {
+    SigningKey {
+        generation: webhook.secret_generation,
+        brought: webhook.secret.clone(),
     }
+}
+
+/// The secrets that sign now, the newest first.
+fn keys(webhook: &Webhook, now: Timestamp) -> Vec<SigningKey> {
+    let newest = newest(webhook);
+    let is_overlap = webhook.overlap_until.is_some_and(|until| now < until);
+    let before = newest.generation.checked_sub(1).filter(|n| *n > 0);
+    let before = before.filter(|_| is_overlap).map(|generation| SigningKey {
+        generation,
+        brought: webhook.secret_before.clone(),
+    });
+    std::iter::once(newest).chain(before).collect()
 }

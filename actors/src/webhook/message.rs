@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
-use evenkeel_domain::webhook::Target;
+use evenkeel_domain::webhook::{Channel, Header, Target};
 use evenkeel_events::{Position, Recorded};
 use serde_json::{Map, Value, json};
 
+use super::channel;
 use crate::catalogue;
 use crate::journal::{self, ReplayError};
-use crate::ports::WebhookRequest;
+use crate::ports::{SigningKey, WebhookRequest};
 use crate::shell::Shell;
 
 /// The type of test messages; no logged event has it.
@@ -20,8 +21,13 @@ pub(crate) fn message_id(webhook: WebhookId, position: Position) -> String {
 }
 
 /// The body for an event: `{"type","timestamp","data"}`, data with `indexId` and `indexName`
-/// where an index is concerned, with `webhookId` where a subscription is.
-pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayError> {
+/// where an index is concerned, with `webhookId` where a subscription is; or what its channel
+/// makes of that.
+pub(crate) fn body(
+    shell: &Shell,
+    channel: Channel,
+    recorded: &Recorded,
+) -> Result<Bytes, ReplayError> {
     let event = journal::decode(recorded)?;
     let mut data = match catalogue::to_json(&event) {
         Value::Object(fields) => fields,
@@ -41,7 +47,7 @@ pub(crate) fn body(shell: &Shell, recorded: &Recorded) -> Result<Bytes, ReplayEr
     }
     data.insert("position".to_owned(), json!(recorded.position));
     let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
-    Ok(envelope(&recorded.event_type, at, &Value::Object(data)))
+    Ok(envelope(channel, &recorded.event_type, at, &data))
 }
 
 /// A signed test message: for an endpoint that is being set up, or on its owner's wish.
@@ -49,19 +55,29 @@ pub(crate) fn test_request(
     shell: &Shell,
     webhook_id: WebhookId,
     target: &Target,
-    generations: Vec<u32>,
+    keys: Vec<SigningKey>,
+    headers: Vec<Header>,
 ) -> WebhookRequest {
-    let data = json!({ "webhookId": webhook_id, "message": "evenkeel can reach this endpoint" });
+    let data = Map::from_iter([
+        ("webhookId".to_owned(), json!(webhook_id)),
+        (
+            "message".to_owned(),
+            json!("evenkeel can reach this endpoint"),
+        ),
+    ]);
     WebhookRequest {
         webhook_id,
         url: target.url.to_string(),
         message_id: format!("msg_test_{:032x}", shell.ids.next()),
         event_type: TEST_EVENT.to_owned(),
-        body: envelope(TEST_EVENT, shell.now(), &data),
-        generations,
+        body: envelope(target.channel, TEST_EVENT, shell.now(), &data),
+        keys,
+        signature: target.signature,
+        headers,
     }
 }
 
-fn envelope(event_type: &str, at: Timestamp, data: &Value) -> Bytes {
-    Bytes::from(json!({ "type": event_type, "timestamp": at, "data": data }).to_string())
+fn envelope(channel: Channel, event_type: &str, at: Timestamp, data: &Map<String, Value>) -> Bytes {
+    let body = channel::body(channel, event_type, &json!(at), data);
+    Bytes::from(body.to_string())
 }

@@ -7,6 +7,7 @@
 //!                                                        └───────────┘   └─► failed, maybe disabled
 //! ```
 
+mod channel;
 mod live;
 mod message;
 
@@ -42,6 +43,8 @@ pub(crate) enum WebhookMsg {
     },
     /// The time of a retry has come.
     Retry(Position),
+    /// The next attempt may begin without exceeding the rate.
+    Paced,
     /// Show the subscription.
     Get(Reply<WebhookView>),
     /// Carry out an owner's command.
@@ -112,6 +115,7 @@ impl Actor for WebhookActor {
                     .await?;
             }
             WebhookMsg::Retry(position) => live.retry(position).await?,
+            WebhookMsg::Paced => live.paced().await?,
             WebhookMsg::Get(reply) => drop(reply.send(live.view(false))),
             WebhookMsg::Command(request) => live.command(&myself, *request).await?,
             WebhookMsg::Resend(position, reply) => live.resend(position, reply).await,

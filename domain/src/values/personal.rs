@@ -27,6 +27,30 @@ pub enum SealedError {
     Encoding,
 }
 
+/// As base64 where somebody reads it.
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&STANDARD.encode(&self.0))
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+/// As with [`Text`], what comes as text is held to the bound, and what the log stored is not.
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Box::deserialize(deserializer).map(Self);
+        }
+        let refused = |error: SealedError| serde::de::Error::custom(error);
+        let bytes = STANDARD.decode(String::deserialize(deserializer)?);
+        let bytes = bytes.map_err(|_| refused(SealedError::Encoding))?;
+        Self::new(bytes).map_err(refused)
+    }
+}
+
 impl Sealed {
     /// Takes sealed bytes in.
     pub fn new(bytes: Vec<u8>) -> Result<Self, SealedError> {
@@ -55,7 +79,7 @@ pub enum Personal {
 #[derive(Serialize, Deserialize)]
 enum Stored {
     Plain(Name),
-    Sealed(Box<[u8]>),
+    Sealed(Sealed),
 }
 
 /// Personal text as it is shown: `"Ada"`, or `{"sealed":"…"}`, which nobody takes for a name.
@@ -63,21 +87,19 @@ enum Stored {
 #[serde(untagged)]
 enum Shown {
     Plain(Name),
-    Sealed { sealed: String },
+    Sealed { sealed: Sealed },
 }
 
 impl Serialize for Personal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self, serializer.is_human_readable()) {
             (Self::Plain(name), true) => Shown::Plain(name.clone()).serialize(serializer),
-            (Self::Sealed(Sealed(bytes)), true) => {
-                let sealed = STANDARD.encode(bytes);
+            (Self::Sealed(sealed), true) => {
+                let sealed = sealed.clone();
                 Shown::Sealed { sealed }.serialize(serializer)
             }
             (Self::Plain(name), false) => Stored::Plain(name.clone()).serialize(serializer),
-            (Self::Sealed(Sealed(bytes)), false) => {
-                Stored::Sealed(bytes.clone()).serialize(serializer)
-            }
+            (Self::Sealed(sealed), false) => Stored::Sealed(sealed.clone()).serialize(serializer),
         }
     }
 }
@@ -88,18 +110,13 @@ impl<'de> Deserialize<'de> for Personal {
         if !deserializer.is_human_readable() {
             return Ok(match Stored::deserialize(deserializer)? {
                 Stored::Plain(name) => Self::Plain(name),
-                Stored::Sealed(bytes) => Self::Sealed(Sealed(bytes)),
+                Stored::Sealed(sealed) => Self::Sealed(sealed),
             });
         }
-        let refused = |error: SealedError| serde::de::Error::custom(error);
-        match Shown::deserialize(deserializer)? {
-            Shown::Plain(name) => Ok(Self::Plain(name)),
-            Shown::Sealed { sealed } => {
-                let bytes = STANDARD.decode(sealed);
-                let bytes = bytes.map_err(|_| refused(SealedError::Encoding))?;
-                Sealed::new(bytes).map(Self::Sealed).map_err(refused)
-            }
-        }
+        Ok(match Shown::deserialize(deserializer)? {
+            Shown::Plain(name) => Self::Plain(name),
+            Shown::Sealed { sealed } => Self::Sealed(sealed),
+        })
     }
 }
 

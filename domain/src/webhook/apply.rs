@@ -34,6 +34,7 @@ pub fn apply(webhook: &mut Option<Webhook>, event: &WebhookEvent) {
         WebhookEvent::Disabled(e) => webhook.disable(Some(e.reason.clone()), e.at),
         WebhookEvent::SecretRotated(e) => {
             webhook.secret_generation = e.generation;
+            webhook.secret_before = std::mem::replace(&mut webhook.secret, e.secret.clone());
             webhook.overlap_until = Some(e.overlap_until);
             webhook.updated_at = e.at;
         }
@@ -65,6 +66,8 @@ impl Webhook {
             disabled_reason: None,
             deleted: false,
             secret_generation: 1,
+            secret: created.secret.clone(),
+            secret_before: None,
             overlap_until: None,
             failure_count: 0,
             low_water: created.after,

@@ -2,10 +2,10 @@
 
 use super::{
     AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, RETRY_AFTER_MAX,
-    ROTATION_OVERLAP, Reason, SecretRotated, Target, Webhook, WebhookCreated, WebhookDeleted,
+    ROTATION_OVERLAP_MAX, Reason, SecretRotated, Target, Webhook, WebhookCreated, WebhookDeleted,
     WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
-use crate::values::{OwnerId, Span, Timestamp, WebhookId};
+use crate::values::{OwnerId, Sealed, Span, Timestamp, WebhookId};
 
 /// The receiver says that it is gone for good.
 const GONE: u16 = 410;
@@ -61,6 +61,8 @@ pub enum WebhookCommand {
         enabled: bool,
         /// It delivers events after this position.
         after: u64,
+        /// A secret that its owner brought, sealed.
+        secret: Option<Sealed>,
     },
     /// Replace its target.
     Update {
@@ -77,8 +79,13 @@ pub enum WebhookCommand {
         /// Why.
         reason: Reason,
     },
-    /// Make a new secret.
-    RotateSecret,
+    /// Sign with a new secret.
+    RotateSecret {
+        /// A secret that its owner brought, sealed.
+        secret: Option<Sealed>,
+        /// How long the one before signs too, up to [`ROTATION_OVERLAP_MAX`].
+        overlap: Span,
+    },
     /// Delete it.
     Delete,
     /// Take in an attempt that ended.
@@ -133,6 +140,7 @@ fn create(command: WebhookCommand, at: Timestamp) -> Result<Vec<WebhookEvent>, W
         target,
         enabled,
         after,
+        secret,
     } = command
     else {
         return Err(WebhookRefusal::NotFound);
@@ -143,6 +151,7 @@ fn create(command: WebhookCommand, at: Timestamp) -> Result<Vec<WebhookEvent>, W
         target,
         enabled,
         after,
+        secret,
         at,
     })])
 }
@@ -164,11 +173,14 @@ fn decide_existing(
         }
         WebhookCommand::Disable { .. } if !webhook.enabled => Vec::new(),
         WebhookCommand::Disable { reason } => vec![disabled(reason, at)],
-        WebhookCommand::RotateSecret => vec![WebhookEvent::SecretRotated(SecretRotated {
-            generation: webhook.secret_generation.saturating_add(1),
-            overlap_until: at.plus(ROTATION_OVERLAP),
-            at,
-        })],
+        WebhookCommand::RotateSecret { secret, overlap } => {
+            vec![WebhookEvent::SecretRotated(SecretRotated {
+                generation: webhook.secret_generation.saturating_add(1),
+                secret,
+                overlap_until: at.plus(overlap.min(ROTATION_OVERLAP_MAX)),
+                at,
+            })]
+        }
         WebhookCommand::Delete => vec![WebhookEvent::Deleted(WebhookDeleted { at })],
         WebhookCommand::Report(report) => take_in(webhook, report, at)?,
         WebhookCommand::Checkpoint { low_water } if low_water <= webhook.low_water => Vec::new(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Target};
-use crate::values::{OwnerId, Timestamp, WebhookId};
+use crate::values::{OwnerId, Sealed, Timestamp, WebhookId};
 
 /// What happened to a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum WebhookEvent {
     Checkpointed(Checkpointed),
 }
 
-/// `webhook.created` v2.
+/// `webhook.created` v3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCreated {
@@ -44,11 +44,13 @@ pub struct WebhookCreated {
     pub enabled: bool,
     /// It delivers events after this position.
     pub after: u64,
+    /// The first secret where its owner brought it, sealed.
+    pub secret: Option<Sealed>,
     /// When.
     pub at: Timestamp,
 }
 
-/// `webhook.updated` v2.
+/// `webhook.updated` v3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookUpdated {
@@ -86,12 +88,14 @@ pub struct WebhookDisabled {
     pub at: Timestamp,
 }
 
-/// `webhook.secret_rotated` v1. The secret itself is never in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// `webhook.secret_rotated` v2. No secret is in the log that could be used without its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRotated {
     /// Counts the secrets of a subscription from 1.
     pub generation: u32,
+    /// The new secret where its owner brought it, sealed.
+    pub secret: Option<Sealed>,
     /// The secret before signs too until then.
     pub overlap_until: Timestamp,
     /// When.

@@ -44,9 +44,7 @@ pub struct HeaderName(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderNameError {
     /// Not a name of a header.
-    #[error(
-        "{0:?} is no name of a header: 1 to {HEADER_NAME_MAX} letters, digits, '-' or '_' are"
-    )]
+    #[error("{0:?} is no name of a header: 1 to {HEADER_NAME_MAX} letters, digits, '-' or '_' are")]
     Name(String),
     /// Set by evenkeel.
     #[error("the header {0:?} is set by evenkeel or by the connection")]

@@ -9,6 +9,7 @@ mod apply;
 mod decide;
 mod event;
 mod filter;
+mod header;
 mod old;
 mod target;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::values::{OwnerId, Span, Text, Timestamp, WebhookId};
+use crate::values::{OwnerId, Sealed, Span, Text, Timestamp, WebhookId};
 
 pub use apply::apply;
 pub use decide::{AttemptReport, AttemptResult, WebhookCommand, WebhookRefusal, decide};
@@ -27,8 +28,14 @@ pub use event::{
     WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
-pub use old::{WebhookCreatedV1, WebhookUpdatedV1};
-pub use target::{ATTEMPTS_MAX, INDEXES_MAX, RETRY_WAIT_MAX, Schedule, ScheduleError, Target};
+pub use header::{HEADER_VALUE_MAX, HEADERS_MAX, Header, HeaderName, HeaderNameError, HeaderValue};
+pub use old::{
+    SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2, WebhookUpdatedV1, WebhookUpdatedV2,
+};
+pub use target::{
+    ATTEMPTS_MAX, Channel, INDEXES_MAX, RATE_MAX, RETRY_WAIT_MAX, Schedule, ScheduleError,
+    Signature, TAGS_MAX, Target,
+};
 
 /// Consecutive failed deliveries after which a subscription is disabled.
 pub const FAILURES_MAX: u32 = 10;
@@ -43,8 +50,10 @@ pub const OPEN_MAX: usize = 256;
 /// Deliveries that end while an earlier one is still retried, until the subscription waits for
 /// it: keeps its state below 32 KiB however long a receiver puts one event off.
 pub const ENDED_AHEAD_MAX: usize = 4_096;
-/// Both secrets sign for this long after a rotation.
+/// Both secrets sign for this long after a rotation, where nothing else is asked for.
 pub const ROTATION_OVERLAP: Span = Span::from_hours(24);
+/// Longest time that both sign.
+pub const ROTATION_OVERLAP_MAX: Span = Span::from_hours(7 * 24);
 
 /// A target URL, checked by the address policy before it comes here.
 pub type Url = Text<2048>;
@@ -71,6 +80,10 @@ pub struct Webhook {
     pub deleted: bool,
     /// Counts its secrets from 1.
     pub secret_generation: u32,
+    /// The newest secret where its owner brought it, sealed; else it is derived.
+    pub secret: Option<Sealed>,
+    /// The same of the secret before.
+    pub secret_before: Option<Sealed>,
     /// The secret before signs too until then.
     pub overlap_until: Option<Timestamp>,
     /// Consecutive failed deliveries.

@@ -1,10 +1,13 @@
-//! Payloads of earlier versions, frozen, and what they are now. A subscription had every index and
-//! the schedule that is the default now.
+//! Payloads of earlier versions, frozen, and what they are now. What was added since says of them
+//! what held then: every index, the schedule that is the default now, secrets that were all made
+//! by us.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Description, Filter, Schedule, Target, Url, WebhookCreated, WebhookUpdated};
-use crate::values::{OwnerId, Timestamp, WebhookId};
+use super::{
+    Description, Filter, Schedule, SecretRotated, Target, Url, WebhookCreated, WebhookUpdated,
+};
+use crate::values::{IndexId, OwnerId, Timestamp, WebhookId};
 
 /// The target in `webhook.created` v1 and `webhook.updated` v1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +21,7 @@ pub struct TargetV1 {
     pub description: Description,
 }
 
-impl From<TargetV1> for Target {
+impl From<TargetV1> for TargetV2 {
     fn from(old: TargetV1) -> Self {
         Self {
             url: old.url,
@@ -30,16 +33,43 @@ impl From<TargetV1> for Target {
     }
 }
 
-/// `webhook.created` v1.
+/// The target in `webhook.created` v2 and `webhook.updated` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WebhookCreatedV1 {
+pub struct TargetV2 {
+    /// Where deliveries go.
+    pub url: Url,
+    /// Which events.
+    pub events: Filter,
+    /// Of which indexes.
+    pub indexes: Vec<IndexId>,
+    /// Description.
+    pub description: Description,
+    /// When a failed attempt is made again.
+    pub retry: Schedule,
+}
+
+impl From<TargetV2> for Target {
+    fn from(old: TargetV2) -> Self {
+        Self {
+            indexes: old.indexes,
+            description: old.description,
+            retry: old.retry,
+            ..Self::new(old.url, old.events)
+        }
+    }
+}
+
+/// `webhook.created` v1 and v2, which differ in their target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OldCreated<T> {
     /// The subscription.
     pub webhook_id: WebhookId,
     /// Its owner.
     pub owner: OwnerId,
     /// What it is.
-    pub target: TargetV1,
+    pub target: T,
     /// Whether it delivers from the start.
     pub enabled: bool,
     /// It delivers events after this position.
@@ -48,33 +78,67 @@ pub struct WebhookCreatedV1 {
     pub at: Timestamp,
 }
 
-impl From<WebhookCreatedV1> for WebhookCreated {
-    fn from(old: WebhookCreatedV1) -> Self {
+/// `webhook.created` v1.
+pub type WebhookCreatedV1 = OldCreated<TargetV1>;
+/// `webhook.created` v2.
+pub type WebhookCreatedV2 = OldCreated<TargetV2>;
+
+impl<T: Into<TargetV2>> From<OldCreated<T>> for WebhookCreated {
+    fn from(old: OldCreated<T>) -> Self {
         Self {
             webhook_id: old.webhook_id,
             owner: old.owner,
-            target: old.target.into(),
+            target: old.target.into().into(),
             enabled: old.enabled,
             after: old.after,
+            secret: None,
             at: old.at,
         }
     }
 }
 
-/// `webhook.updated` v1.
+/// `webhook.updated` v1 and v2, which differ in their target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WebhookUpdatedV1 {
+pub struct OldUpdated<T> {
     /// The new target.
-    pub target: TargetV1,
+    pub target: T,
     /// When.
     pub at: Timestamp,
 }
 
-impl From<WebhookUpdatedV1> for WebhookUpdated {
-    fn from(old: WebhookUpdatedV1) -> Self {
+/// `webhook.updated` v1.
+pub type WebhookUpdatedV1 = OldUpdated<TargetV1>;
+/// `webhook.updated` v2.
+pub type WebhookUpdatedV2 = OldUpdated<TargetV2>;
+
+impl<T: Into<TargetV2>> From<OldUpdated<T>> for WebhookUpdated {
+    fn from(old: OldUpdated<T>) -> Self {
         Self {
-            target: old.target.into(),
+            target: old.target.into().into(),
+            at: old.at,
+        }
+    }
+}
+
+/// `webhook.secret_rotated` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRotatedV1 {
+    /// Counts the secrets of a subscription from 1.
+    pub generation: u32,
+    /// The secret before signs too until then.
+    pub overlap_until: Timestamp,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<SecretRotatedV1> for SecretRotated {
+    fn from(old: SecretRotatedV1) -> Self {
+        Self {
+            generation: old.generation,
+            secret: None,
+            overlap_until: old.overlap_until,
             at: old.at,
         }
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Description, Filter, Url};
+use super::{Description, Filter, Header, Url};
+use crate::index::Tag;
 use crate::values::{IndexId, Span};
 
 /// Most attempts per delivery.
@@ -11,6 +12,11 @@ pub const ATTEMPTS_MAX: usize = 16;
 pub const RETRY_WAIT_MAX: Span = Span::from_hours(24);
 /// Most indexes that one subscription names.
 pub const INDEXES_MAX: usize = 100;
+/// Most tags that one subscription names.
+pub const TAGS_MAX: usize = 20;
+/// Highest limit on attempts per second: more than a window lets through to a receiver that
+/// answers within 8 ms.
+pub const RATE_MAX: u16 = 1_000;
 
 /// What an owner says about a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,20 +26,94 @@ pub struct Target {
     pub url: Url,
     /// Which events.
     pub events: Filter,
-    /// Of which indexes, at most [`INDEXES_MAX`]. None named: every event of the owner.
+    /// Of which indexes, at most [`INDEXES_MAX`]; see [`Target::wants`].
     pub indexes: Vec<IndexId>,
+    /// Of indexes with one of which tags, at most [`TAGS_MAX`].
+    pub tags: Vec<Tag>,
     /// Description.
     pub description: Description,
     /// When a failed attempt is made again.
     pub retry: Schedule,
+    /// Headers besides our own.
+    pub headers: Vec<Header>,
+    /// Most attempts per second; as many as the window lets through when none is given.
+    pub rate_per_second: Option<u16>,
+    /// How deliveries are signed.
+    pub signature: Signature,
+    /// What form deliveries have.
+    pub channel: Channel,
+}
+
+/// How deliveries are signed (Standard Webhooks 1.0.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Signature {
+    /// By HMAC-SHA256 with the secret.
+    #[default]
+    V1,
+    /// By ed25519 as well: who verifies needs the public key alone.
+    V1a,
+}
+
+/// What form deliveries have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Channel {
+    /// The event as it is.
+    #[default]
+    Webhook,
+    /// A sentence, for an incoming webhook of Slack.
+    Slack,
+    /// A sentence, for a webhook of Discord.
+    Discord,
 }
 
 impl Target {
-    /// Whether an event is for it. `index` tells which index an event is of, if it is of one; it
-    /// is asked only where indexes are named.
-    pub fn wants(&self, event_type: &str, index: impl FnOnce() -> Option<IndexId>) -> bool {
-        self.events.matches(event_type)
-            && (self.indexes.is_empty() || index().is_some_and(|it| self.indexes.contains(&it)))
+    /// One that says no more than where and what.
+    pub fn new(url: Url, events: Filter) -> Self {
+        Self {
+            url,
+            events,
+            indexes: Vec::new(),
+            tags: Vec::new(),
+            description: Description::default(),
+            retry: Schedule::default(),
+            headers: Vec::new(),
+            rate_per_second: None,
+            signature: Signature::default(),
+            channel: Channel::default(),
+        }
+    }
+
+    /// Most attempts per second: its own limit, or what its channel's service takes from one
+    /// webhook (Slack: one; Discord: five in two seconds).
+    pub fn rate(&self) -> Option<u16> {
+        self.rate_per_second.or(match self.channel {
+            Channel::Webhook => None,
+            Channel::Slack => Some(1),
+            Channel::Discord => Some(2),
+        })
+    }
+
+    /// Whether an event is for it: one of a type that it wants, and of an index that it names or
+    /// that has one of its tags. Without indexes and tags it wants every event of its owner.
+    /// `index` tells which index an event is of, if it is of one, and `has_tag` whether that has a
+    /// tag; they are asked only where they matter.
+    pub fn wants(
+        &self,
+        event_type: &str,
+        index: impl FnOnce() -> Option<IndexId>,
+        has_tag: impl Fn(IndexId, &Tag) -> bool,
+    ) -> bool {
+        if !self.events.matches(event_type) {
+            return false;
+        }
+        if self.indexes.is_empty() && self.tags.is_empty() {
+            return true;
+        }
+        let named = |id| self.indexes.contains(&id);
+        let tagged = |id| self.tags.iter().any(|tag| has_tag(id, tag));
+        index().is_some_and(|id| named(id) || tagged(id))
     }
 }
 

@@ -9,6 +9,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::index::Tag;
 use crate::testing::T0;
 use crate::values::IndexId;
 
@@ -21,13 +22,7 @@ fn filter(types: &[&str]) -> Result<Filter, FilterError> {
 }
 
 fn target() -> Target {
-    Target {
-        url: text("https://example.com/hook"),
-        events: filter(&["*"]).unwrap(),
-        indexes: Vec::new(),
-        description: text(""),
-        retry: Schedule::default(),
-    }
+    Target::new(text("https://example.com/hook"), filter(&["*"]).unwrap())
 }
 
 fn create(enabled: bool) -> WebhookCommand {
@@ -37,6 +32,7 @@ fn create(enabled: bool) -> WebhookCommand {
         target: target(),
         enabled,
         after: 100,
+        secret: None,
     }
 }
 
@@ -201,14 +197,23 @@ fn one_that_names_indexes_wants_their_events_alone() {
         indexes: vec![one],
         ..target()
     };
-    for (index, for_all, for_named) in [
-        (Some(one), true, true),
-        (Some(two), true, false),
-        (None, true, false),
+    let income: Tag = text("income");
+    let tagged = Target {
+        tags: vec![text("growth"), income.clone()],
+        ..named.clone()
+    };
+    // The second index is the one with the tag.
+    let has_tag = |id, tag: &Tag| id == two && *tag == income;
+    for (index, for_all, for_named, for_tagged) in [
+        (Some(one), true, true, true),
+        (Some(two), true, false, true),
+        (Some(IndexId::from_u128(3)), true, false, false),
+        (None, true, false, false),
     ] {
-        assert_eq!(all.wants("trade.executed", || index), for_all);
-        assert_eq!(named.wants("trade.executed", || index), for_named);
-        assert!(!all.wants("job.scheduled", || index) && !named.wants("job.scheduled", || index));
+        for (target, expected) in [(&all, for_all), (&named, for_named), (&tagged, for_tagged)] {
+            assert_eq!(target.wants("trade.executed", || index, has_tag), expected);
+            assert!(!target.wants("job.scheduled", || index, has_tag));
+        }
     }
 }
 
@@ -337,10 +342,47 @@ fn deliveries_end_in_any_order_and_each_once() {
 #[test]
 fn a_rotation_lets_both_secrets_sign_for_a_while() {
     let mut webhook = given();
-    when(&mut webhook, WebhookCommand::RotateSecret);
-    let webhook = webhook.unwrap();
-    assert_eq!(webhook.secret_generation, 2);
-    assert_eq!(webhook.overlap_until, Some(T0.plus(ROTATION_OVERLAP)));
+    let brought = Sealed::new(vec![7]).ok();
+    for (secret, overlap, generation, both_until) in [
+        (brought.clone(), ROTATION_OVERLAP, 2, ROTATION_OVERLAP),
+        (None, Span::ZERO, 3, Span::ZERO),
+        (None, Span::from_hours(9_999), 4, ROTATION_OVERLAP_MAX),
+    ] {
+        let before = webhook.clone().unwrap();
+        let rotate = WebhookCommand::RotateSecret {
+            secret: secret.clone(),
+            overlap,
+        };
+        when(&mut webhook, rotate);
+        let after = webhook.clone().unwrap();
+        assert_eq!(after.secret_generation, generation);
+        assert_eq!((after.secret, after.secret_before), (secret, before.secret));
+        assert_eq!(after.overlap_until, Some(T0.plus(both_until)));
+    }
+}
+
+#[test]
+fn the_headers_of_an_owner_are_none_of_ours() {
+    for (given, name) in [("X-Token", "x-token"), (" authorization ", "authorization")] {
+        assert_eq!(HeaderName::new(given).unwrap().as_str(), name);
+    }
+    for reserved in [
+        "Host",
+        "webhook-id",
+        "WEBHOOK-SIGNATURE",
+        "proxy-x",
+        "x-webhook-event",
+    ] {
+        let refused = HeaderName::new(reserved).unwrap_err();
+        assert!(
+            matches!(refused, HeaderNameError::Reserved(_)),
+            "{reserved}"
+        );
+    }
+    for wrong in ["", "a b", "a:b", "ä", "x\r\ny", &"x".repeat(65)] {
+        let refused = HeaderName::new(wrong).unwrap_err();
+        assert!(matches!(refused, HeaderNameError::Name(_)), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -352,7 +394,10 @@ fn what_is_deleted_is_gone() {
     for command in [
         WebhookCommand::Update { target: target() },
         WebhookCommand::Enable { after: 1 },
-        WebhookCommand::RotateSecret,
+        WebhookCommand::RotateSecret {
+            secret: None,
+            overlap: ROTATION_OVERLAP,
+        },
         WebhookCommand::Delete,
         WebhookCommand::Checkpoint { low_water: 900 },
     ] {

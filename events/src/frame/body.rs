@@ -239,18 +239,37 @@ pub(crate) struct EventView<'a> {
 pub(crate) struct SharedWords {
     words: Vec<Option<Arc<str>>>,
     streams: Vec<Option<StreamId>>,
+    /// From an event of another frame: those of one stream mostly have the same words.
+    known: Option<(StreamId, [Arc<str>; 2])>,
 }
 
 impl SharedWords {
+    /// Shares what it can with an event of another frame.
+    pub(super) fn like(event: Option<&Recorded>) -> Self {
+        let words = |event: &Recorded| {
+            let words = [&event.event_type, &event.metadata.by].map(Arc::clone);
+            (event.stream.clone(), words)
+        };
+        Self {
+            known: event.map(words),
+            ..Self::default()
+        }
+    }
+
     fn word(&mut self, number: usize, word: &str) -> Arc<str> {
+        let known = self.known.iter().flat_map(|(_, words)| words);
+        let mut known = known.filter(|known| &***known == word);
         let slot = slot(&mut self.words, number);
-        Arc::clone(slot.get_or_insert_with(|| Arc::from(word)))
+        let made = || known.next().map_or_else(|| Arc::from(word), Arc::clone);
+        Arc::clone(slot.get_or_insert_with(made))
     }
 
     fn stream(&mut self, number: usize, name: &str) -> Option<StreamId> {
+        let known = self.known.as_ref().map(|(stream, _)| stream);
         let slot = slot(&mut self.streams, number);
         if slot.is_none() {
-            *slot = StreamId::new(name).ok();
+            let known = known.filter(|known| known.as_str() == name).cloned();
+            *slot = known.or_else(|| StreamId::new(name).ok());
         }
         slot.clone()
     }

@@ -11,6 +11,9 @@ use crate::log::Position;
 /// What a frame takes in the cache besides its bytes and events.
 const FRAME_OVERHEAD_BYTES: usize = 256;
 
+/// What share of the cache is kept while the log rests.
+const REST_SHARE: usize = 16;
+
 /// A verified frame and, once somebody asked, its events.
 #[derive(Debug)]
 pub(super) struct CachedFrame {
@@ -76,6 +79,19 @@ struct Frames {
     bytes: usize,
 }
 
+impl Frames {
+    fn shrink_to(&mut self, max_bytes: usize) {
+        while self.bytes > max_bytes {
+            let Some(oldest) = self.arrivals.pop_front() else {
+                break;
+            };
+            if let Some(gone) = self.by_first.remove(&oldest) {
+                self.bytes -= gone.cost();
+            }
+        }
+    }
+}
+
 /// The frames that arrived last, written or read.
 #[derive(Debug)]
 pub(super) struct FrameCache {
@@ -106,13 +122,11 @@ impl FrameCache {
             frames.bytes += cost;
             frames.arrivals.push_back(first);
         }
-        while frames.bytes > self.max_bytes {
-            let Some(oldest) = frames.arrivals.pop_front() else {
-                break;
-            };
-            if let Some(gone) = frames.by_first.remove(&oldest) {
-                frames.bytes -= gone.cost();
-            }
-        }
+        frames.shrink_to(self.max_bytes);
+    }
+
+    /// Gives back the most of it, for a time when nobody reads or writes.
+    pub(super) fn rest(&self) {
+        guard(&self.frames).shrink_to(self.max_bytes / REST_SHARE);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! writer ─► journal, sync ─► pending ─► replies            pending: read by whoever needs it
 //!                               └─► filler ─► sled ─► gone from pending
-//!                                       └─ 1 MiB later, a second of quiet, or a new round: settled
+//!                                       └─ 512 KiB later, a second of quiet, or a new round: settled
 //! ```
 //! A commit waits for its own sync alone. What sled has not taken yet is served from memory; when
 //! too much of it has gathered, the writer waits. A filler that fails closes the log: nothing is
@@ -26,9 +26,9 @@ use crate::log::Position;
 /// A largest commit is taken beyond that when sled is not behind at all.
 const PENDING_MAX_BYTES: u64 = 6 << 20;
 
-/// Bytes of frames that sled may have unsynced: an eighth of one of its segments, so that what it
+/// Bytes of frames that sled may have unsynced: a quarter of one of its segments, so that what it
 /// moves meanwhile seldom reaches a segment that it has just freed.
-const UNSETTLED_MAX_BYTES: u64 = 1 << 20;
+const UNSETTLED_MAX_BYTES: u64 = 512 << 10;
 
 /// Frames that sled takes at once: a leaf's worth.
 const PUT_FRAMES: usize = 16;

@@ -59,8 +59,8 @@ impl StoreSize {
     /// log, and the streams that were read last.
     pub(super) fn cache_bytes(self) -> usize {
         match self {
-            Self::Large => 1 << 20,
-            Self::Small => 64 << 10,
+            Self::Large => 8 << 20,
+            Self::Small => 512 << 10,
         }
     }
 }

@@ -110,6 +110,7 @@ impl Shared {
 
     /// Gives back the memory that the database took; a closed one has none.
     pub(super) fn rest(&self) -> Result<(), DiskError> {
+        self.cache.rest();
         self.disk().as_ref().map_or(Ok(()), Disk::rest)
     }
 

@@ -1,11 +1,16 @@
 //! `/api/webhooks`: subscriptions and their secrets.
 
-use evenkeel_actors::engine::{EngineError, WebhookView};
+use evenkeel_actors::engine::{EngineError, WebhookView, WebhookWish};
 use evenkeel_domain::access::Scope;
+use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{IndexId, OwnerId, Span, Text, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, Filter, INDEXES_MAX, Schedule, Target, Url};
+use evenkeel_domain::webhook::{
+    AttemptResult, Channel, Filter, HEADERS_MAX, HeaderName, HeaderValue, INDEXES_MAX, RATE_MAX,
+    ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, Schedule, Signature, TAGS_MAX, Target, Url,
+};
 use http::{Method, StatusCode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::http::Api;
@@ -15,6 +20,7 @@ use crate::http::fields::{
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
+use crate::webhooks::signature;
 
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
@@ -47,11 +53,19 @@ struct WebhookBody<'a> {
     url: &'a str,
     events: Vec<&'a str>,
     indexes: &'a [IndexId],
+    tags: &'a [Tag],
+    channel: Channel,
     retry: &'a Schedule,
+    rate_per_second: Option<u16>,
+    /// Names alone: what headers say is shown to nobody.
+    headers: Vec<&'a str>,
     description: &'a str,
     enabled: bool,
+    signature: Signature,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<&'a str>,
     /// The secret before signs too until then.
     secret_overlap_until: Option<Timestamp>,
     failure_count: u32,
@@ -72,10 +86,21 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         url: webhook.target.url.as_str(),
         events: webhook.target.events.entries().collect(),
         indexes: &webhook.target.indexes,
+        tags: &webhook.target.tags,
+        channel: webhook.target.channel,
         retry: &webhook.target.retry,
+        rate_per_second: webhook.target.rate_per_second,
+        headers: webhook
+            .target
+            .headers
+            .iter()
+            .map(|header| header.name.as_str())
+            .collect(),
         description: webhook.target.description.as_str(),
         enabled: webhook.enabled,
+        signature: webhook.target.signature,
         secret: view.secret.as_deref(),
+        public_key: view.public_key.as_deref(),
         secret_overlap_until: webhook.overlap_until,
         failure_count: webhook.failure_count,
         succeeded: webhook.succeeded,
@@ -111,15 +136,8 @@ async fn find(api: Api, mut call: Call) -> Answer {
     })
 }
 
-/// What a body says about a subscription.
-struct Wish {
-    target: Target,
-    enabled: Option<bool>,
-    skip_test: bool,
-}
-
 /// Reads a subscription, over `base` when it is a change: what is missing stays as it is.
-fn wish(body: &[u8], base: Option<&Target>) -> Result<Wish, Problem> {
+fn wish(body: &[u8], base: Option<&Target>) -> Result<WebhookWish, Problem> {
     let mut fields = Fields::of(body)?;
     let url: Option<Url> = match base {
         None => fields.required("url", required_text),
@@ -134,33 +152,104 @@ fn wish(body: &[u8], base: Option<&Target>) -> Result<Wish, Problem> {
         fields.refuse("events", "invalid", error.to_string());
     }
     let indexes = fields.optional("indexes", indexes);
+    let tags = fields.optional("tags", tags);
     let description = fields.optional("description", text);
     let retry = fields.optional("retry", schedule);
+    let headers = fields.optional("headers", headers);
+    let rate = fields.nullable("ratePerSecond", rate);
+    let signature = fields.optional("signature", parsed_json);
+    let channel = fields.optional("channel", parsed_json);
+    // Another secret is for a rotation, which says how long the old one signs too.
+    let secret = match base {
+        None => fields.optional("secret", secret),
+        Some(_) => None,
+    };
     let enabled = fields.optional("enabled", boolean);
     let skip_test = fields.optional("skipTest", boolean).unwrap_or(false);
     fields.finish()?;
-    let kept = |pick: fn(&Target) -> Filter| base.map(pick);
-    Ok(Wish {
+    let (url, events) = (url, events?);
+    let base = match base {
+        Some(base) => base.clone(),
+        None => Target::new(
+            url.clone().ok_or_else(incomplete)?,
+            events.clone().ok_or_else(incomplete)?,
+        ),
+    };
+    Ok(WebhookWish {
         target: Target {
-            url: url
-                .or_else(|| base.map(|base| base.url.clone()))
-                .ok_or_else(incomplete)?,
-            events: events?
-                .or_else(|| kept(|base| base.events.clone()))
-                .ok_or_else(incomplete)?,
-            indexes: indexes
-                .or_else(|| base.map(|base| base.indexes.clone()))
-                .unwrap_or_default(),
-            retry: retry
-                .or_else(|| base.map(|base| base.retry.clone()))
-                .unwrap_or_default(),
-            description: description
-                .or_else(|| base.map(|base| base.description.clone()))
-                .unwrap_or_default(),
+            url: url.unwrap_or(base.url),
+            events: events.unwrap_or(base.events),
+            indexes: indexes.unwrap_or(base.indexes),
+            tags: tags.unwrap_or(base.tags),
+            description: description.unwrap_or(base.description),
+            retry: retry.unwrap_or(base.retry),
+            headers: base.headers,
+            rate_per_second: rate.unwrap_or(base.rate_per_second),
+            signature: signature.unwrap_or(base.signature),
+            channel: channel.unwrap_or(base.channel),
         },
+        headers,
+        secret,
         enabled,
         skip_test,
     })
+}
+
+/// One of the names of an enumeration.
+fn parsed_json<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| error.to_string())
+}
+
+/// Tags, each once.
+fn tags(value: &Value) -> Result<Vec<Tag>, String> {
+    let mut tags = Vec::new();
+    for item in list(value)? {
+        let tag = required_text(&item)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(format!("a subscription names at most {TAGS_MAX} tags"));
+    }
+    Ok(tags)
+}
+
+/// `{"x-token":"…"}`.
+fn headers(value: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let map = value.as_object().ok_or("it must be an object")?;
+    if map.len() > HEADERS_MAX {
+        return Err(format!("a subscription has at most {HEADERS_MAX} headers"));
+    }
+    let header = |(name, value): (&String, &Value)| {
+        let name = HeaderName::new(name).map_err(|error| error.to_string())?;
+        let text: HeaderValue = text(value).map_err(|error| format!("{name}: {error}"))?;
+        let is_visible = text.as_str().chars().all(|c| matches!(c, ' '..='~'));
+        let visible = || format!("{name}: a header says visible ASCII characters alone");
+        is_visible
+            .then_some((name.clone(), text))
+            .ok_or_else(visible)
+    };
+    map.iter().map(header).collect()
+}
+
+fn rate(value: &Value) -> Result<u16, String> {
+    let rate = value.as_u64().and_then(|rate| u16::try_from(rate).ok());
+    let fits = rate.filter(|rate| (1..=RATE_MAX).contains(rate));
+    fits.ok_or_else(|| format!("it must be a whole number from 1 to {RATE_MAX}, or null for none"))
+}
+
+fn secret(value: &Value) -> Result<String, String> {
+    let secret = value.as_str().ok_or("it must be text")?;
+    signature::check_secret(secret).map_err(|error| error.to_string())?;
+    Ok(secret.to_owned())
+}
+
+fn overlap(value: &Value) -> Result<Span, String> {
+    let span: Span = parsed(value)?;
+    let fits = span <= ROTATION_OVERLAP_MAX;
+    let too_long = || format!("both secrets sign for at most {ROTATION_OVERLAP_MAX}");
+    fits.then_some(span).ok_or_else(too_long)
 }
 
 /// Ids of indexes, each once.
@@ -202,17 +291,9 @@ async fn known(api: &Api, call: &Call, target: &Target, base: &[IndexId]) -> Res
 }
 
 async fn create(api: Api, call: Call) -> Answer {
-    let Wish {
-        target,
-        enabled,
-        skip_test,
-    } = wish(&call.body, None)?;
-    known(&api, &call, &target, &[]).await?;
-    let enabled = enabled.unwrap_or(true);
-    let view = api
-        .engine
-        .create_webhook(&call.caller, target, enabled, skip_test)
-        .await?;
+    let wish = wish(&call.body, None)?;
+    known(&api, &call, &wish.target, &[]).await?;
+    let view = api.engine.create_webhook(&call.caller, wish).await?;
     let path = format!("/api/webhooks/{}", view.webhook.webhook_id);
     reply::located(answer(StatusCode::CREATED, &view), &path)
 }
@@ -230,16 +311,9 @@ async fn update(api: Api, call: Call) -> Answer {
         let detail = format!("it is at version {actual}, not {wanted}; load it and try again");
         return Err(Problem::new(Code::VersionMismatch, detail));
     }
-    let Wish {
-        target,
-        enabled,
-        skip_test,
-    } = wish(&call.body, Some(&current.webhook.target))?;
-    known(&api, &call, &target, &current.webhook.target.indexes).await?;
-    let view = api
-        .engine
-        .update_webhook(&call.caller, id, target, enabled, skip_test)
-        .await?;
+    let wish = wish(&call.body, Some(&current.webhook.target))?;
+    known(&api, &call, &wish.target, &current.webhook.target.indexes).await?;
+    let view = api.engine.update_webhook(&call.caller, id, wish).await?;
     answer(StatusCode::OK, &view)
 }
 
@@ -268,11 +342,17 @@ pub fn attempt(result: &AttemptResult) -> Value {
     }
 }
 
+/// `{"secret"?,"overlap"?}`: without a secret one is made, without an overlap both sign for a day.
 async fn rotate(api: Api, call: Call) -> Answer {
-    Fields::of(&call.body)?.finish()?;
+    let id = id_of(&call)?;
+    let mut fields = Fields::of(&call.body)?;
+    let secret = fields.optional("secret", secret);
+    let overlap = fields.optional("overlap", overlap);
+    fields.finish()?;
+    let overlap = overlap.unwrap_or(ROTATION_OVERLAP);
     let view = api
         .engine
-        .rotate_secret(&call.caller, id_of(&call)?)
+        .rotate_secret(&call.caller, id, secret.as_deref(), overlap)
         .await?;
     answer(StatusCode::OK, &view)
 }

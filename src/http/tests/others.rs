@@ -46,6 +46,69 @@ async fn a_webhook_has_indexes_a_schedule_and_a_switch_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_webhook_has_a_secret_headers_tags_and_a_rate_of_its_owners_choice() {
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let body = json!({
+        "url": "https://up/", "events": ["*"], "secret": secret, "signature": "v1a",
+        "tags": ["income", "income"], "ratePerSecond": 5, "channel": "slack",
+        "headers": {"X-Gateway-Token": "Bearer 1"},
+    });
+    let made = client.post("/api/webhooks", &body.to_string()).await;
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    let made = made.made();
+    assert_eq!(made["secret"], secret);
+    assert!(made["publicKey"].as_str().unwrap().starts_with("whpk_"));
+    let shown = client.get(&path).await.fine();
+    let text = shown.to_string();
+    assert!(!text.contains("Bearer") && !text.contains("MfKQ"), "{text}");
+    for (field, value) in [
+        ("tags", json!(["income"])),
+        ("ratePerSecond", json!(5)),
+        ("channel", json!("slack")),
+        ("signature", json!("v1a")),
+        ("headers", json!(["x-gateway-token"])),
+        ("publicKey", made["publicKey"].clone()),
+    ] {
+        assert_eq!(shown[field], value, "{field}");
+    }
+    let changed = client
+        .put(&path, r#"{"ratePerSecond":null,"tags":[]}"#)
+        .await;
+    let changed = changed.fine();
+    assert_eq!(changed["ratePerSecond"], json!(null));
+    assert_eq!(changed["headers"], json!(["x-gateway-token"]), "kept");
+    let rotate = format!("{path}/rotate-secret");
+    let rotated = client.post(&rotate, r#"{"overlap":"0s"}"#).await.fine();
+    assert_ne!(rotated["secret"], secret);
+    for (path, wrong) in [
+        (&path, r#"{"ratePerSecond":0}"#),
+        (&path, r#"{"ratePerSecond":1001}"#),
+        (&path, r#"{"headers":{"host":"a"}}"#),
+        (&path, r#"{"headers":{"webhook-id":"a"}}"#),
+        (&path, r#"{"headers":{"x":"\u00e4"}}"#),
+        (&path, r#"{"headers":{"x":"a\r\nb: c"}}"#),
+        (&path, r#"{"signature":"v2"}"#),
+        (&path, r#"{"channel":"pager"}"#),
+        (&path, r#"{"tags":[7]}"#),
+        (
+            &path,
+            r#"{"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}"#,
+        ),
+        (&rotate, r#"{"overlap":"8d"}"#),
+        (&rotate, r#"{"secret":"whsec_AAAA"}"#),
+    ] {
+        let refused = if *path == rotate {
+            client.post(path, wrong).await
+        } else {
+            client.put(path, wrong).await
+        };
+        assert_eq!(refused.code(), "validation_failed", "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn webhooks_are_tried_shown_and_switched() {
     let api = world::api().await;
     let client = Client::admin(&api).owner("ann").await;

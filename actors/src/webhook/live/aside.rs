@@ -7,7 +7,7 @@ use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::Position;
 
 use super::super::{Reply, message, message_id};
-use super::{Live, generations};
+use super::{Live, keys};
 use crate::engine::EngineError;
 use crate::ports::WebhookRequest;
 
@@ -18,7 +18,7 @@ impl Live {
         let (Some(webhook), Some(recorded)) = (&self.webhook, recorded) else {
             return drop(reply.send(Err(EngineError::NotFound("delivery"))));
         };
-        let body = message::body(&self.shell, &recorded)
+        let body = message::body(&self.shell, webhook.target.channel, &recorded)
             .ok()
             .filter(|_| self.is_wanted(webhook, &recorded));
         let Some(body) = body else {
@@ -38,9 +38,10 @@ impl Live {
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else {
             return drop(reply.send(Err(EngineError::NotFound("webhook"))));
         };
-        let generations = generations(webhook, self.shell.now());
+        let keys = keys(webhook, self.shell.now());
+        let (target, headers) = (&webhook.target, webhook.target.headers.clone());
         self.send_aside(
-            message::test_request(&self.shell, self.id, &webhook.target, generations),
+            message::test_request(&self.shell, self.id, target, keys, headers),
             reply,
         );
     }

@@ -13,7 +13,7 @@ use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
 use tokio::time::Instant;
 
 use super::super::{WebhookMsg, message, message_id};
-use super::{Flight, Halt, Live, Stage, Task, generations};
+use super::{Flight, Halt, Live, Stage, Task, keys};
 use crate::dispatcher::wants;
 use crate::journal::Origin;
 use crate::ports::WebhookRequest;
@@ -59,7 +59,7 @@ impl Live {
     /// would tell no more, and take places from others.
     fn has_place(&self) -> bool {
         match self.under_way() {
-            _ if self.stopping.is_some() => false,
+            _ if self.stopping.is_some() || self.pace.is_some() => false,
             0 => true,
             some => some < IN_FLIGHT_MAX && !self.is_failing && self.shell.lanes.has_further(),
         }
@@ -100,7 +100,7 @@ impl Live {
     /// ones.
     pub(super) fn is_wanted(&self, webhook: &Webhook, recorded: &Recorded) -> bool {
         let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-        own && recorded.stream != self.stream && wants(&webhook.target, recorded)
+        own && recorded.stream != self.stream && wants(&self.shell, &webhook.target, recorded)
     }
 
     fn consider(&mut self, recorded: &Recorded) {
@@ -140,7 +140,9 @@ impl Live {
             message_id,
             event_type: event_type.to_owned(),
             body,
-            generations: generations(webhook, self.shell.now()),
+            keys: keys(webhook, self.shell.now()),
+            signature: webhook.target.signature,
+            headers: webhook.target.headers.clone(),
         }
     }
 
@@ -165,13 +167,36 @@ impl Live {
         self.fill().await
     }
 
+    /// Notes an attempt that begins, and when the next one may: attempts are spread evenly over
+    /// the second.
+    fn pace(&mut self) {
+        let Some(rate) = self.webhook.as_ref().and_then(|it| it.target.rate()) else {
+            return;
+        };
+        let now = Instant::now();
+        let next =
+            self.not_before.unwrap_or(now).max(now) + Duration::from_secs(1) / rate.max(1).into();
+        self.not_before = Some(next);
+        let timer = self
+            .myself
+            .send_after(next.duration_since(now), || WebhookMsg::Paced);
+        self.pace = Some(Task(timer.abort_handle()));
+    }
+
+    /// The next attempt may begin.
+    pub(crate) async fn paced(&mut self) -> Result<(), Halt> {
+        self.pace = None;
+        self.fill().await
+    }
+
     /// One attempt, in a task of its own: the actor stays free for the others of its window.
     fn attempt(&mut self, recorded: &Recorded, attempts: u32) {
         let position = recorded.position;
+        self.pace();
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else {
             return;
         };
-        let body = match message::body(&self.shell, recorded) {
+        let body = match message::body(&self.shell, webhook.target.channel, recorded) {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(webhook = %self.id, %error, "an event cannot be delivered");

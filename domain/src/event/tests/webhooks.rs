@@ -2,21 +2,34 @@
 
 use super::reason;
 use crate::testing::*;
-use crate::values::{IndexId, OwnerId, Span, Text, WebhookId};
+use crate::values::{IndexId, OwnerId, Sealed, Span, Text, WebhookId};
 use crate::webhook::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, Filter, Schedule, SecretRotated,
-    Target, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent,
-    WebhookUpdated,
+    AttemptFailed, Channel, Checkpointed, Delivered, DeliveryFailed, Filter, Header, HeaderName,
+    RATE_MAX, Schedule, SecretRotated, Signature, Target, WebhookCreated, WebhookDeleted,
+    WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 
 fn target() -> Target {
+    let url = Text::required("https://example.com/hook").unwrap();
+    let events = Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap();
     Target {
         indexes: vec![IndexId::from_u128(9)],
+        tags: vec![Text::required("income").unwrap()],
         retry: Schedule::new(vec![Span::from_secs(5), Span::from_hours(24)]).unwrap(),
-        url: Text::required("https://example.com/hook").unwrap(),
-        events: Filter::new(&["trade.*".to_owned(), "drift.detected".to_owned()]).unwrap(),
         description: Text::required("the ledger").unwrap(),
+        headers: vec![Header {
+            name: HeaderName::new("X-Gateway-Token").unwrap(),
+            value: sealed(),
+        }],
+        rate_per_second: Some(RATE_MAX),
+        signature: Signature::V1a,
+        channel: Channel::Slack,
+        ..Target::new(url, events)
     }
+}
+
+fn sealed() -> Sealed {
+    Sealed::new(vec![0, 255, 7]).unwrap()
 }
 
 pub(super) fn webhook_events() -> Vec<WebhookEvent> {
@@ -27,6 +40,7 @@ pub(super) fn webhook_events() -> Vec<WebhookEvent> {
             target: target(),
             enabled: true,
             after: u64::MAX,
+            secret: Some(sealed()),
             at: T0,
         }),
         WebhookEvent::Updated(WebhookUpdated {
@@ -36,6 +50,7 @@ pub(super) fn webhook_events() -> Vec<WebhookEvent> {
         WebhookEvent::Enabled(WebhookEnabled { after: 3, at: T0 }),
         WebhookEvent::SecretRotated(SecretRotated {
             generation: 2,
+            secret: Some(sealed()),
             overlap_until: hours(24),
             at: T0,
         }),
