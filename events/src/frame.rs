@@ -150,17 +150,25 @@ impl Frame {
         first: Position,
         previous: &[u8; HASH_BYTES],
     ) -> Result<Self, FrameError> {
-        let frame = Self::verify(bytes)?;
-        if frame.first() != first {
+        Self::verify(bytes)?.following(first, previous)
+    }
+
+    /// The frame, if it stands where it is expected in the chain.
+    pub(crate) fn following(
+        self,
+        first: Position,
+        previous: &[u8; HASH_BYTES],
+    ) -> Result<Self, FrameError> {
+        if self.first() != first {
             return Err(damaged(format!(
                 "the frame starts at position {}, {first} was expected",
-                frame.first()
+                self.first()
             )));
         }
-        if frame.header.previous != *previous {
+        if self.header.previous != *previous {
             return Err(damaged("the frame does not continue the hash chain"));
         }
-        Ok(frame)
+        Ok(self)
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {

@@ -6,8 +6,8 @@
 //! ```
 
 use std::collections::VecDeque;
-
-use bytes::Bytes;
+use std::sync::mpsc;
+use std::thread;
 
 use super::disk::{Disk, DiskError};
 use super::journal::Journal;
@@ -20,6 +20,9 @@ use crate::log::{Head, Position};
 /// Frames that lie in the leaf which sled still moves about, at most: it splits a leaf of more
 /// than 16 values.
 const NEWEST_FRAMES: usize = 32;
+
+/// Frames that are read and hashed ahead of the indexing: 3 MiB at most.
+const AHEAD_FRAMES: usize = 32;
 
 /// Where and why the log cannot be vouched for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +99,23 @@ impl Recovery {
         disk: &Disk,
         mut each: impl FnMut(&Frame) -> Result<(), Fault>,
     ) -> Result<(), Stop> {
-        let mut fault = None;
-        let scanned = disk.scan(|key, value| {
-            fault = self.take_stored(key, value, &mut each).err();
-            fault.is_none()
+        let (stored, frames) = mpsc::sync_channel(AHEAD_FRAMES);
+        let scanned = thread::scope(|scope| {
+            // Reading and hashing on a thread of their own, indexing on this one.
+            let scan = scope.spawn(move || {
+                disk.scan(|key, value| {
+                    let position = key.try_into().map(u64::from_be_bytes).ok();
+                    stored.send((position, Frame::verify(value))).is_ok()
+                })
+            });
+            // Consumed here: after a fault the scan finds nobody to hand frames to, and ends.
+            for (position, frame) in frames {
+                self.take_stored(position, frame, &mut each)?;
+            }
+            let panicked = |_| Err(DiskError::Damaged("reading sled panicked".into()));
+            Ok::<_, Fault>(scan.join().unwrap_or_else(panicked))
         });
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
-        match scanned {
+        match scanned? {
             Ok(()) => {}
             Err(DiskError::Io(detail)) => return Err(Stop::Io(detail)),
             Err(DiskError::Damaged(detail)) => return Err(self.fault(detail).into()),
@@ -126,11 +137,11 @@ impl Recovery {
     /// Takes the next frame of sled, or says why the log ends before it.
     fn take_stored(
         &mut self,
-        key: &[u8],
-        value: Bytes,
+        position: Option<Position>,
+        frame: Result<Frame, FrameError>,
         each: &mut impl FnMut(&Frame) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let Ok(position) = key.try_into().map(u64::from_be_bytes) else {
+        let Some(position) = position else {
             return Err(self.fault("a key is no position".to_owned()));
         };
         while self.head.position + 1 < position {
@@ -146,7 +157,7 @@ impl Recovery {
         if position != first {
             return Err(self.fault(format!("the next frame is that of position {position}")));
         }
-        match Frame::verify_next(value, first, &previous) {
+        match frame.and_then(|frame| frame.following(first, &previous)) {
             Ok(frame) => self.take(&frame, each),
             Err(_) if self.take_journaled(each)? => Ok(()),
             Err(error) => Err(Fault {

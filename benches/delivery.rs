@@ -1,0 +1,426 @@
+//! Deliveries on loopback, all of them durable: how many per second, how soon, in how much memory.
+//!
+//! `cargo bench --bench delivery` prints lines to read, `-- --json` one JSON object per figure.
+//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, backlog,
+//! pending.
+//!
+//! ```text
+//! steady    an index is paused or resumed at its time ─► log ─► attempt ─► receipt
+//! backlog   a disabled subscription is enabled on 20,000 events ─► the last receipt
+//! pending   a subscription is enabled on a million events; its receiver never answers
+//! ```
+//! The receiver is in this process and shares its two cores. A delivery counts from the time that
+//! stands in the event. The baseline of the rates is a plain loop that posts the same bodies to
+//! the same receiver with the same HTTP client, as many at a time, and keeps nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a bench ends where an expectation fails, reads the clock and prints rounded figures"
+)]
+
+mod figure;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use evenkeel::engine::Engine;
+use evenkeel::webhooks::policy::AddressPolicy;
+use evenkeel_actors::engine::{Caller, Settings, WebhookWish};
+use evenkeel_actors::{catalogue, streams};
+use evenkeel_domain::Event;
+use evenkeel_domain::access::Scope;
+use evenkeel_domain::index::{Definition, IndexEvent, IndexPaused, IndexResumed};
+use evenkeel_domain::values::{EventKey, IndexId, OwnerId, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{Filter, IN_FLIGHT_MAX, Target, Url};
+use evenkeel_events::{
+    Causation, EventLog as _, Expected, Metadata, NewEvent, OwnerKey, SledLog, SledOptions,
+    StreamAppend,
+};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use figure::{Against, Figure, memory_bytes};
+
+/// Indexes that take turns being paused and resumed.
+const INDEXES: usize = 200;
+/// Deliveries per second at each steady load, and the p99 that is aimed at, in milliseconds.
+const STEADY: [(usize, f64); 3] = [(200, 7.0), (500, 50.0), (2_000, 50.0)];
+/// How long each steady load lasts.
+const STEADY_SECONDS: usize = 5;
+/// Events that wait for one subscription, or for each of several.
+const BACKLOG: usize = 20_000;
+/// Subscriptions of a fan-out.
+const FAN_OUT: usize = 10;
+/// Deliveries per second to aim at: to one endpoint, and at the fan-out.
+const AIMS: [f64; 2] = [5_000.0, 10_000.0];
+/// Events that wait for a receiver that never answers.
+const PENDING: usize = 1_000_000;
+/// Events per commit while they are written.
+const COMMIT_EVENTS: usize = 4_096;
+/// What they may take in memory, in MiB.
+const PENDING_AIM_MIB: f64 = 100.0;
+/// Commands at once while a backlog is made.
+const AT_ONCE: usize = 200;
+/// Threads for blocking calls, as the server has them.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+fn operator() -> Caller {
+    Caller {
+        owner: OwnerId::from_u128(1),
+        token: None,
+        scopes: vec![Scope::Admin],
+        request: EventKey::from_u128(1),
+    }
+}
+
+fn temporary() -> TempDir {
+    let at = std::env::var_os("EVENKEEL_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    TempDir::new_in(at).unwrap()
+}
+
+async fn open(data: &Path) -> Engine {
+    let settings = Settings {
+        drift_enabled: Some(false),
+        reconciliation_enabled: Some(false),
+        ..Settings::default()
+    };
+    let policy = AddressPolicy {
+        allow_http: true,
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+    };
+    let engine = Engine::builder().data(data).settings(settings);
+    engine.webhook_policy(policy).open().await.unwrap()
+}
+
+fn definition() -> Definition {
+    serde_json::from_value(json!({
+        "name": "Half and half",
+        "description": "",
+        "constituents": [{"asset": "AAA", "percentage": "100"}],
+        "cashPercentage": "0",
+        "rebalancing": {
+            "method": "NONE", "driftThreshold": "5", "minInterval": "24h", "maxInterval": "24h"
+        },
+        "risk": {"minTradeNotional": "1", "maxTradeNotional": null, "maxSlippage": "1"},
+        "account": "paper",
+        "tags": []
+    }))
+    .unwrap()
+}
+
+async fn indexes(engine: &Engine) -> Vec<IndexId> {
+    let made = stream::iter(0..INDEXES).map(|_| {
+        let engine = (**engine).clone();
+        async move {
+            let made = engine.create_index(&operator(), definition()).await;
+            made.unwrap().index.index_id
+        }
+    });
+    made.buffer_unordered(AT_ONCE).collect().await
+}
+
+/// One event: the index is paused, or resumed when it is.
+async fn turn(engine: evenkeel_actors::Engine, id: IndexId, round: usize) {
+    let caller = operator();
+    let turned = if round.is_multiple_of(2) {
+        engine.pause_index(&caller, id).await
+    } else {
+        engine.resume_index(&caller, id).await
+    };
+    turned.unwrap();
+}
+
+/// A receiver that answers 204 to everything and notes how long each message took to come.
+struct Receiver {
+    address: SocketAddr,
+    took_ms: watch::Sender<Vec<f64>>,
+}
+
+impl Receiver {
+    async fn start(answers: bool) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let receiver = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            took_ms: watch::Sender::new(Vec::new()),
+        });
+        let accepting = Arc::clone(&receiver);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&accepting).serve(stream, answers));
+            }
+        });
+        receiver
+    }
+
+    /// One connection: requests of one write each, as the client sends them.
+    async fn serve(self: Arc<Self>, mut stream: TcpStream, answers: bool) {
+        let mut buffer = Vec::with_capacity(16 * 1024);
+        while stream
+            .read_buf(&mut buffer)
+            .await
+            .is_ok_and(|read| read > 0)
+        {
+            let Some(length) = request_length(&buffer) else {
+                continue;
+            };
+            let took = took_ms(&buffer[..length]);
+            buffer.drain(..length);
+            self.took_ms.send_modify(|all| all.push(took));
+            if answers {
+                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn wait_for(&self, count: usize) {
+        let mut took = self.took_ms.subscribe();
+        took.wait_for(|all| all.len() >= count).await.unwrap();
+    }
+
+    fn forget(&self) {
+        self.took_ms.send_modify(Vec::clear);
+    }
+}
+
+/// The length of a whole request; none while it is still coming.
+fn request_length(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).ok()?;
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim())
+    });
+    let length = head + length?.parse::<usize>().ok()?;
+    (bytes.len() >= length).then_some(length)
+}
+
+/// How long ago the event of a message was logged, in milliseconds.
+fn took_ms(request: &[u8]) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let text = std::str::from_utf8(request).unwrap();
+    let at = text.split_once("\"timestamp\":\"").unwrap().1;
+    let at: Timestamp = at.split_once('"').unwrap().0.parse().unwrap();
+    now.as_secs_f64() * 1e3 - at.as_micros() as f64 / 1e3
+}
+
+async fn subscribe(engine: &Engine, url: &str, enabled: bool) -> WebhookId {
+    let events = Filter::new(&["index.paused".to_owned(), "index.resumed".to_owned()]).unwrap();
+    let wish = WebhookWish {
+        enabled: Some(enabled),
+        ..WebhookWish::untested(Target::new(Url::required(url).unwrap(), events))
+    };
+    let made = engine.create_webhook(&operator(), wish).await.unwrap();
+    made.webhook.webhook_id
+}
+
+fn figure(name: String, value: f64, unit: &'static str, against: Against) -> Figure {
+    let rate = unit == "deliveries/s";
+    Figure {
+        name,
+        value,
+        unit,
+        against,
+        rate,
+    }
+}
+
+/// A value of sorted ones, by its rank in per cent.
+fn rank(sorted: &[f64], per_cent: usize) -> f64 {
+    sorted[(sorted.len() * per_cent / 100).min(sorted.len() - 1)]
+}
+
+/// Events come at their time, however the deliveries are doing.
+async fn steady(folder: &Path) -> Vec<Figure> {
+    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
+    let ids = indexes(&engine).await;
+    subscribe(&engine, &receiver.url("/hook"), true).await;
+    let (mut figures, mut turns) = (Vec::new(), 0);
+    for (per_second, aim_p99) in STEADY {
+        receiver.forget();
+        let every = Duration::from_secs(1) / u32::try_from(per_second).unwrap();
+        let mut due = Instant::now();
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..per_second * STEADY_SECONDS {
+            due += every;
+            tokio::time::sleep_until(due.into()).await;
+            let (id, round) = (ids[turns % INDEXES], turns / INDEXES);
+            running.spawn(turn((*engine).clone(), id, round));
+            turns += 1;
+        }
+        running.join_all().await;
+        receiver.wait_for(per_second * STEADY_SECONDS).await;
+        let mut took = receiver.took_ms.borrow().clone();
+        took.sort_by(f64::total_cmp);
+        let name = |what| format!("append to receipt at {per_second}/s, {what}");
+        figures.push(figure(name("p50"), rank(&took, 50), "ms", Against::Nothing));
+        let p99 = rank(&took, 99);
+        figures.push(figure(name("p99"), p99, "ms", Against::Aim(aim_p99)));
+        // Rounds of a load end where the next one begins.
+        turns = turns.next_multiple_of(2 * INDEXES);
+    }
+    engine.close().await.unwrap();
+    figures
+}
+
+/// Deliveries per second of subscriptions that have so many events before them.
+async fn backlog(folder: &Path) -> Vec<Figure> {
+    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
+    let ids = indexes(&engine).await;
+    let mut hooks = Vec::new();
+    for n in 0..FAN_OUT {
+        let url = receiver.url(&format!("/hook-{n}"));
+        hooks.push(subscribe(&engine, &url, false).await);
+    }
+    for round in 0..BACKLOG / INDEXES {
+        let turned = stream::iter(&ids).map(|id| turn((*engine).clone(), *id, round));
+        turned.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    }
+    let plain = plain_posts(&receiver).await;
+    let mut figures = Vec::new();
+    let (one, others) = hooks.split_at(1);
+    for (hooks, what, aim) in [
+        (one, "one endpoint", AIMS[0]),
+        (others, "a fan-out", AIMS[1]),
+    ] {
+        receiver.forget();
+        let began = Instant::now();
+        for id in hooks {
+            let from_now = false;
+            let enabled = engine.enable_webhook(&operator(), *id, from_now).await;
+            enabled.unwrap();
+        }
+        receiver.wait_for(hooks.len() * BACKLOG).await;
+        let rate = (hooks.len() * BACKLOG) as f64 / began.elapsed().as_secs_f64();
+        let name = format!("deliveries to {what} of {}", hooks.len());
+        figures.push(figure(
+            name.clone(),
+            rate,
+            "deliveries/s",
+            Against::Aim(aim),
+        ));
+        figures.push(figure(name, rate, "deliveries/s", Against::Loop(plain)));
+    }
+    engine.close().await.unwrap();
+    figures
+}
+
+/// Posts per second of a plain loop.
+async fn plain_posts(receiver: &Receiver) -> f64 {
+    receiver.forget();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({"type": "index.paused", "timestamp": "2026-01-01T00:00:00Z", "data": {"indexId": IndexId::from_u128(1)}});
+    let (body, began) = (body.to_string(), Instant::now());
+    let posts = stream::iter(0..BACKLOG).map(|_| {
+        let post = client.post(receiver.url("/plain")).body(body.clone());
+        async move { assert!(post.send().await.unwrap().status().is_success()) }
+    });
+    posts
+        .buffer_unordered(IN_FLIGHT_MAX)
+        .collect::<Vec<()>>()
+        .await;
+    BACKLOG as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Appends a million events to an index's stream, past the engine.
+async fn write_pending(data: &Path, id: IndexId, version: u64) {
+    let log = SledLog::open(data.join("log"), SledOptions::default()).unwrap();
+    let at = Timestamp::from_micros(1_700_000_000_000_000);
+    let event = |n: usize| {
+        let event = if n.is_multiple_of(2) {
+            Event::Index(IndexEvent::Paused(IndexPaused { at }))
+        } else {
+            Event::Index(IndexEvent::Resumed(IndexResumed { at }))
+        };
+        let (event_type, payload_version) = catalogue::type_of(&event);
+        NewEvent {
+            event_type,
+            payload_version,
+            payload: catalogue::encode(&event).unwrap().into(),
+            metadata: Metadata {
+                owner: OwnerKey(operator().owner.as_u128()),
+                by: "bench".into(),
+                cause: Causation::default(),
+                recorded_at_us: at.as_micros(),
+            },
+        }
+    };
+    for from in (0..PENDING).step_by(COMMIT_EVENTS) {
+        let until = (from + COMMIT_EVENTS).min(PENDING);
+        let append = StreamAppend {
+            stream: streams::index(id),
+            expected: Expected::Exact(version + from as u64),
+            events: (from..until).map(event).collect(),
+        };
+        log.append(vec![append]).await.unwrap();
+    }
+    log.close().await.unwrap();
+}
+
+/// The most memory that a backlog without end takes.
+async fn pending(folder: &Path) -> Vec<Figure> {
+    let receiver = Receiver::start(false).await;
+    let engine = open(folder).await;
+    let made = engine.create_index(&operator(), definition()).await;
+    let made = made.unwrap();
+    let hook = subscribe(&engine, &receiver.url("/hangs"), false).await;
+    engine.close().await.unwrap();
+    write_pending(folder, made.index.index_id, made.version).await;
+    let engine = open(folder).await;
+    evenkeel::memory::trim();
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let enabled = engine.enable_webhook(&operator(), hook, false).await;
+    enabled.unwrap();
+    receiver.wait_for(IN_FLIGHT_MAX).await;
+    let peak = memory_bytes("VmHWM") as f64 / f64::from(1 << 20);
+    let against = Against::Aim(PENDING_AIM_MIB);
+    let name = format!("memory with {PENDING} deliveries pending");
+    engine.close().await.unwrap();
+    vec![figure(name, peak, "MiB", against)]
+}
+
+async fn measure(only: &str) -> Vec<Figure> {
+    let mut all = Vec::new();
+    for load in ["steady", "backlog", "pending"] {
+        if !(only.is_empty() || only.contains(load)) {
+            continue;
+        }
+        let dir = temporary();
+        let data = dir.path().join("data");
+        eprintln!("{load}: log on disk in {}", data.display());
+        all.extend(match load {
+            "steady" => steady(&data).await,
+            "backlog" => backlog(&data).await,
+            _ => pending(&data).await,
+        });
+    }
+    all
+}
+
+fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
+    let only = std::env::var("EVENKEEL_BENCH_ONLY").unwrap_or_default();
+    evenkeel::memory::map_large_buffers();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .unwrap();
+    for figure in runtime.block_on(measure(&only)) {
+        figure.print(json);
+    }
+}
