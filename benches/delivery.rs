@@ -30,11 +30,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel::engine::Engine;
 use evenkeel::webhooks::policy::AddressPolicy;
-use evenkeel_actors::engine::{Caller, Settings, WebhookWish};
+use evenkeel_actors::engine::{Caller, IndexView, Settings, WebhookWish};
 use evenkeel_actors::{catalogue, streams};
 use evenkeel_domain::Event;
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::index::{Definition, IndexEvent, IndexPaused, IndexResumed};
+use evenkeel_domain::index::{Definition, Funds, IndexEvent, IndexPaused, IndexResumed, Status};
 use evenkeel_domain::values::{EventKey, IndexId, OwnerId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{Filter, IN_FLIGHT_MAX, Target, Url};
 use evenkeel_events::{
@@ -117,13 +117,27 @@ fn definition() -> Definition {
     .unwrap()
 }
 
+/// An index that can be paused: one that holds something.
+async fn active(engine: &evenkeel_actors::Engine) -> IndexView {
+    let caller = operator();
+    let made = engine.create_index(&caller, definition()).await.unwrap();
+    let id = made.index.index_id;
+    let funds = Funds::Asset("AAA".parse().unwrap(), "10".parse().unwrap());
+    engine.deposit(&caller, id, funds, false).await.unwrap();
+    let mut positions = engine.watch();
+    loop {
+        let view = engine.index(&caller, id).await.unwrap();
+        if view.index.status == Status::Active {
+            return view;
+        }
+        positions.changed().await.unwrap();
+    }
+}
+
 async fn indexes(engine: &Engine) -> Vec<IndexId> {
     let made = stream::iter(0..INDEXES).map(|_| {
         let engine = (**engine).clone();
-        async move {
-            let made = engine.create_index(&operator(), definition()).await;
-            made.unwrap().index.index_id
-        }
+        async move { active(&engine).await.index.index_id }
     });
     made.buffer_unordered(AT_ONCE).collect().await
 }
@@ -270,8 +284,6 @@ async fn steady(folder: &Path) -> Vec<Figure> {
         figures.push(figure(name("p50"), rank(&took, 50), "ms", Against::Nothing));
         let p99 = rank(&took, 99);
         figures.push(figure(name("p99"), p99, "ms", Against::Aim(aim_p99)));
-        // Rounds of a load end where the next one begins.
-        turns = turns.next_multiple_of(2 * INDEXES);
     }
     engine.close().await.unwrap();
     figures
@@ -375,8 +387,7 @@ async fn write_pending(data: &Path, id: IndexId, version: u64) {
 async fn pending(folder: &Path) -> Vec<Figure> {
     let receiver = Receiver::start(false).await;
     let engine = open(folder).await;
-    let made = engine.create_index(&operator(), definition()).await;
-    let made = made.unwrap();
+    let made = active(&engine).await;
     let hook = subscribe(&engine, &receiver.url("/hangs"), false).await;
     engine.close().await.unwrap();
     write_pending(folder, made.index.index_id, made.version).await;
