@@ -294,7 +294,7 @@ async fn backlog(folder: &Path) -> Vec<Figure> {
     let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
     let ids = indexes(&engine).await;
     let mut hooks = Vec::new();
-    for n in 0..FAN_OUT {
+    for n in 0..=FAN_OUT {
         let url = receiver.url(&format!("/hook-{n}"));
         hooks.push(subscribe(&engine, &url, false).await);
     }

@@ -10,7 +10,7 @@ use evenkeel_actors::ports::{
     Clock, SealRefused, SigningKey, UrlRefused, WebhookRequest, WebhookTransport,
 };
 use evenkeel_domain::values::{Sealed, Span, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{self, AttemptResult, HeaderName, Reason, Signature};
+use evenkeel_domain::webhook::{self, AttemptResult, HeaderName, IN_FLIGHT_MAX, Reason, Signature};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
@@ -26,8 +26,11 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of an answer: it is only looked at to free the connection for the next one.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
-/// Idle connections kept per receiver: as many as one subscription has attempts in flight.
-const IDLE_CONNECTIONS_MAX: usize = 8;
+/// Idle connections kept per receiver: what the windows of eight subscriptions to it take.
+const IDLE_CONNECTIONS_MAX: usize = 8 * IN_FLIGHT_MAX;
+
+/// How long one is kept: receivers that are seldom sent to hold none.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,7 @@ impl HttpTransport {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
             .build();
         let client = client.map_err(|error| TransportError(error.to_string()))?;

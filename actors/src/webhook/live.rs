@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    self, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
+    self, AttemptResult, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
 };
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
@@ -54,8 +54,33 @@ struct Flight {
 enum Stage {
     /// An attempt is under way, or in the row for its place.
     UnderWay { _attempt: Task },
+    /// Its event cannot be read, which is about to be reported.
+    Unreadable,
     /// It waits for its retry, and holds no body.
     Waits { _retry: Task },
+}
+
+/// An attempt that has ended.
+struct Outcome {
+    position: Position,
+    attempt: u32,
+    result: AttemptResult,
+    duration_ms: u32,
+}
+
+/// Attempts that have ended and that the actor has not taken in.
+type Ended = Arc<Mutex<Vec<Outcome>>>;
+
+impl Outcome {
+    /// Puts it to those that the actor is about to take in; one message is out at a time.
+    fn report(self, ended: &Ended, actor: &ActorRef<WebhookMsg>) {
+        let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push(self);
+        if ended.len() == 1 {
+            // An actor that is gone starts anew and sends this delivery again.
+            let _ = actor.cast(WebhookMsg::Attempted);
+        }
+    }
 }
 
 /// What comes no more when this is dropped: a delivery that is let go of and begun anew has no
@@ -83,6 +108,7 @@ pub(crate) struct Live {
     /// Up to here there are events to look at.
     target: Position,
     flights: BTreeMap<Position, Flight>,
+    ended: Ended,
     /// Retries whose time has come, and that wait for a place in the window.
     due: BTreeSet<Position>,
     /// Whether the last attempt failed.
@@ -120,6 +146,7 @@ impl Live {
             scanned: 0,
             target: 0,
             flights,
+            ended: Ended::default(),
             due: BTreeSet::new(),
             is_failing,
             not_before: None,
@@ -232,6 +259,25 @@ impl Live {
         events: Vec<WebhookEvent>,
         origin: &Origin,
     ) -> Result<(), AppendError> {
+        for event in &events {
+            webhook::apply(&mut self.webhook, event);
+        }
+        self.append(events, origin).await
+    }
+
+    /// Appends what an attempt led to.
+    async fn store(&mut self, events: Vec<WebhookEvent>) -> Result<(), AppendError> {
+        let owner = self.webhook.as_ref().map(|webhook| webhook.owner);
+        let origin = Origin::new(owner, "system:delivery", self.shell.new_key());
+        self.append(events, &origin).await
+    }
+
+    /// Appends what was adopted: a failed append ends the actor, and its state with it.
+    async fn append(
+        &mut self,
+        events: Vec<WebhookEvent>,
+        origin: &Origin,
+    ) -> Result<(), AppendError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -242,7 +288,6 @@ impl Live {
             .append(&self.stream, self.version, &events, origin)
             .await?;
         for event in &events {
-            adopt(&mut self.webhook, event);
             match event {
                 Event::Webhook(WebhookEvent::Delivered(_)) => {
                     self.shell.tally.deliveries_succeeded.add(1);

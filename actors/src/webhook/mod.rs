@@ -34,13 +34,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
 pub(crate) enum WebhookMsg {
     /// There are matching events that it has not seen.
     Wake,
-    /// An attempt has ended.
-    Attempted {
-        position: Position,
-        attempt: u32,
-        result: AttemptResult,
-        duration_ms: u32,
-    },
+    /// Attempts have ended.
+    Attempted,
     /// The time of a retry has come.
     Retry(Position),
     /// The next attempt may begin without exceeding the rate.
@@ -105,15 +100,7 @@ impl Actor for WebhookActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WebhookMsg::Wake => live.wake().await?,
-            WebhookMsg::Attempted {
-                position,
-                attempt,
-                result,
-                duration_ms,
-            } => {
-                live.attempted(position, attempt, result, duration_ms)
-                    .await?;
-            }
+            WebhookMsg::Attempted => live.attempted().await?,
             WebhookMsg::Retry(position) => live.retry(position).await?,
             WebhookMsg::Paced => live.paced().await?,
             WebhookMsg::Get(reply) => drop(reply.send(live.view(false))),

@@ -1,25 +1,28 @@
 //! The window of deliveries: which begin, which are under way, which wait for a retry, and what
 //! follows when an attempt ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use evenkeel_domain::values::Timestamp;
 use evenkeel_domain::webhook::{
     self, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, OPEN_MAX, RETRY_AFTER_MAX,
-    Webhook, WebhookCommand,
+    Reason, Webhook, WebhookCommand, WebhookEvent,
 };
 use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
 use tokio::time::Instant;
 
 use super::super::{WebhookMsg, message, message_id};
-use super::{Flight, Halt, Live, Stage, Task, keys};
+use super::{Flight, Halt, Live, Outcome, Stage, Task, keys};
 use crate::dispatcher::wants;
-use crate::journal::Origin;
 use crate::ports::WebhookRequest;
 
-/// Events looked at per read while a subscription catches up: bounds its memory.
-const PAGE: usize = 256;
+/// Events looked at by the first read while a subscription catches up: about what its window
+/// takes when all of them match.
+const PAGE_MIN: usize = 2 * IN_FLIGHT_MAX;
+
+/// Events looked at per read: bounds its memory.
+const PAGE_MAX: usize = 256;
 
 impl Live {
     /// Makes the retries that are due, then begins deliveries, until the window is full or
@@ -34,8 +37,11 @@ impl Live {
                 self.attempt(&recorded, attempts);
             }
         }
+        let mut page_size = PAGE_MIN;
         while self.begins() && self.scanned < self.target {
-            let page = self.shell.journal.log.read(self.scanned, PAGE).await?;
+            let page = self.shell.journal.log.read(self.scanned, page_size).await?;
+            // Where little matches, more is looked at.
+            page_size = (2 * page_size).min(PAGE_MAX);
             let Some(last) = page.last().map(|recorded| recorded.position) else {
                 return Ok(());
             };
@@ -200,8 +206,21 @@ impl Live {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(webhook = %self.id, %error, "an event cannot be delivered");
-                self.flights.remove(&position);
-                return;
+                let reason = Reason::optional("the event cannot be read").unwrap_or_default();
+                let result = AttemptResult::Failure {
+                    status: None,
+                    reason,
+                    retry_after: None,
+                };
+                let stage = Stage::Unreadable;
+                self.flights.insert(position, Flight { attempts, stage });
+                let outcome = Outcome {
+                    position,
+                    attempt: attempts + 1,
+                    result,
+                    duration_ms: 0,
+                };
+                return outcome.report(&self.ended, &self.myself);
             }
         };
         let id = message_id(self.id, position);
@@ -214,6 +233,7 @@ impl Live {
         };
         let attempt = attempts + 1;
         let (transport, myself) = (Arc::clone(&self.shell.transport), self.myself.clone());
+        let ended = Arc::clone(&self.ended);
         let task = tokio::spawn(async move {
             let _place = match turn {
                 // Lanes live as long as the engine.
@@ -223,13 +243,13 @@ impl Live {
             let began = Instant::now();
             let result = transport.send(&request).await;
             let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
-            // An actor that is gone starts anew and sends this delivery again.
-            let _ = myself.cast(WebhookMsg::Attempted {
+            let outcome = Outcome {
                 position,
                 attempt,
                 result,
                 duration_ms,
-            });
+            };
+            outcome.report(&ended, &myself);
         });
         let stage = Stage::UnderWay {
             _attempt: Task(task.abort_handle()),
@@ -237,62 +257,59 @@ impl Live {
         self.flights.insert(position, Flight { attempts, stage });
     }
 
-    pub(crate) async fn attempted(
-        &mut self,
-        position: Position,
-        attempt: u32,
-        result: AttemptResult,
-        duration_ms: u32,
-    ) -> Result<(), Halt> {
-        let Some(webhook) = &self.webhook else {
-            return Ok(());
-        };
-        self.is_failing = matches!(result, AttemptResult::Failure { .. });
-        let report = AttemptReport {
-            position,
-            attempt,
-            result,
-            duration_ms,
-            jitter_permille: self.shell.ids.permille(),
-            low_water: self.low_water_without(position),
-        };
-        let owner = webhook.owner;
-        match webhook::decide(
-            Some(webhook),
-            WebhookCommand::Report(report),
-            self.shell.now(),
-        ) {
-            Ok(events) => {
-                let origin = Origin::new(Some(owner), "system:delivery", self.shell.new_key());
-                self.commit(events, &origin).await?;
-                self.after_attempt(position);
-            }
-            Err(error) => {
-                tracing::debug!(webhook = %self.id, position, %error, "a report was left aside");
-                self.flights.remove(&position);
-            }
+    /// Takes in the attempts that have ended, all with one append: while it is on its way to the
+    /// disk the next ones end.
+    pub(crate) async fn attempted(&mut self) -> Result<(), Halt> {
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut events = Vec::with_capacity(ended.len());
+        for outcome in ended {
+            events.extend(self.take_in(outcome));
+        }
+        self.store(events).await?;
+        if self.webhook.as_ref().is_none_or(|webhook| !webhook.enabled) {
+            self.let_go();
         }
         self.fill().await?;
         self.end_if_stopped().await
     }
 
-    fn after_attempt(&mut self, position: Position) {
-        let retry = self.webhook.as_ref().and_then(|webhook| {
-            webhook
-                .retrying
-                .iter()
-                .find(|(at, ..)| *at == position)
-                .copied()
-        });
+    /// What follows from an attempt that has ended; adopted already. A failed append ends the
+    /// actor, which starts anew from the log.
+    fn take_in(&mut self, outcome: Outcome) -> Vec<WebhookEvent> {
+        let Some(webhook) = &self.webhook else {
+            return Vec::new();
+        };
+        let position = outcome.position;
+        self.is_failing = matches!(outcome.result, AttemptResult::Failure { .. });
+        let report = AttemptReport {
+            position,
+            attempt: outcome.attempt,
+            result: outcome.result,
+            duration_ms: outcome.duration_ms,
+            jitter_permille: self.shell.ids.permille(),
+            low_water: self.low_water_without(position),
+        };
+        let command = WebhookCommand::Report(report);
+        let events = match webhook::decide(Some(webhook), command, self.shell.now()) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::debug!(webhook = %self.id, position, %error, "a report was left aside");
+                self.flights.remove(&position);
+                return Vec::new();
+            }
+        };
+        for event in &events {
+            webhook::apply(&mut self.webhook, event);
+        }
+        let retrying = self.webhook.iter().flat_map(|webhook| &webhook.retrying);
+        let retry = retrying.filter(|(at, ..)| *at == position).copied().next();
         match retry.filter(|_| self.flights.contains_key(&position)) {
             Some((_, attempts, due)) => self.retry_at(position, attempts, due),
             None => {
                 self.flights.remove(&position);
             }
         }
-        if self.webhook.as_ref().is_none_or(|webhook| !webhook.enabled) {
-            self.let_go();
-        }
+        events
     }
 
     /// What is open is looked at anew from the place in the log.
