@@ -10,6 +10,7 @@ pub mod feeds;
 mod hex;
 pub mod http;
 pub mod memory;
+mod open_files;
 pub mod personal;
 mod sealing;
 pub mod time;

@@ -12,7 +12,7 @@ use crate::admin;
 use crate::config::{Config, keys};
 use crate::engine::{DataDirectory, Engine};
 use crate::http::{self, Api};
-use crate::memory;
+use crate::{memory, open_files};
 
 /// Run the server.
 #[derive(Debug, Args)]
@@ -44,6 +44,7 @@ impl ServeArgs {
 
 /// Runs the server until it is told to stop.
 pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
+    open_files::raise_limit();
     let stop = StopSignals::listen().map_err(CliError::failed)?;
     let listener = http::bind(config.listen).await;
     let listener = listener.map_err(|error| {

@@ -105,6 +105,15 @@ impl Client {
         }
     }
 
+    /// The same at another server on the same data.
+    pub fn at(&self, url: &str) -> Self {
+        let url = url.to_owned();
+        Self {
+            url,
+            ..self.clone()
+        }
+    }
+
     /// A new owner's client, who may also push prices and run jobs.
     pub async fn owner(&self, name: &str) -> Self {
         let owner = self.post("/api/owners", json!({"name": name})).await.fine();

@@ -13,6 +13,7 @@
 
 mod api;
 mod contract;
+mod deliveries;
 mod demo;
 mod engine;
 mod erasure;

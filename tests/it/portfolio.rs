@@ -10,7 +10,7 @@ use crate::api::Client;
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// Between two looks at something that cannot be waited for.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Looks until `look` finds something.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
