@@ -10,7 +10,7 @@ use evenkeel_domain::webhook::{
 
 use crate::Engine;
 use crate::engine::{Caller, DeliveryView, EngineError, WebhookWish};
-use crate::testing::{Drive, World, owner};
+use crate::testing::{Drive, World, owner, time_passes};
 
 fn target(events: &[&str]) -> Target {
     let events: Vec<String> = events.iter().map(ToString::to_string).collect();
@@ -423,7 +423,7 @@ async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succe
     made.unwrap();
     // A moment in which nothing can run any more: the clock only moves when all is idle.
     let at_rest = async || {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        time_passes(std::time::Duration::from_millis(1)).await;
         world.receiver.received.borrow().len()
     };
     world.receiver.holds.send_replace(true);
