@@ -5,6 +5,7 @@
 //!              └─ secrets (derived, never stored) ─► signature
 //! ```
 
+pub mod names;
 pub mod policy;
 pub mod receiver;
 pub mod secrets;

@@ -1,6 +1,5 @@
 //! The HTTP client of webhooks: one signed POST, bounded in time and in what it reads.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use evenkeel_actors::ports::{
 };
 use evenkeel_domain::values::{Sealed, Span, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, AttemptResult, HeaderName, IN_FLIGHT_MAX, Reason, Signature};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
+use url::Host;
 
-use super::policy::{AddressPolicy, PolicyError};
+use super::names::{Names, PolicedNames, Scheme, SystemNames};
+use super::policy::{AddressPolicy, PolicyError, scheme_of};
 use super::secrets::SecretKeeper;
 use super::signature;
 use crate::tls;
@@ -39,8 +39,9 @@ pub struct TransportError(String);
 
 /// Sends signed messages over HTTP.
 pub struct HttpTransport {
-    client: Client,
-    policy: Arc<AddressPolicy>,
+    tls: Client,
+    plain: Client,
+    names: PolicedNames,
     secrets: SecretKeeper,
     wall_clock: Arc<dyn Clock>,
     timeout: Duration,
@@ -53,20 +54,25 @@ impl HttpTransport {
         secrets: SecretKeeper,
         wall_clock: Arc<dyn Clock>,
     ) -> Result<Self, TransportError> {
+        Self::with_names(policy, Arc::new(SystemNames), secrets, wall_clock)
+    }
+
+    /// The same with names that somebody else looks up.
+    pub fn with_names(
+        policy: AddressPolicy,
+        names: Arc<dyn Names>,
+        secrets: SecretKeeper,
+        wall_clock: Arc<dyn Clock>,
+    ) -> Result<Self, TransportError> {
         tls::install_provider();
-        let policy = Arc::new(policy);
-        let client = Client::builder()
-            .dns_resolver(PolicedResolver(Arc::clone(&policy)))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let client = client.map_err(|error| TransportError(error.to_string()))?;
+        let names = PolicedNames {
+            names,
+            policy: Arc::new(policy),
+        };
         Ok(Self {
-            client,
-            policy,
+            tls: client(&names, Scheme::Tls)?,
+            plain: client(&names, Scheme::Plain)?,
+            names,
             secrets,
             wall_clock,
             timeout: ATTEMPT_TIMEOUT,
@@ -81,18 +87,16 @@ impl HttpTransport {
     }
 
     async fn attempt(&self, request: &WebhookRequest) -> Result<Response, String> {
-        // Names are checked again when they are resolved for dialling, literals only here.
-        let url = self.policy.check_text(&request.url);
+        // Names are checked when they are resolved for dialling, literal addresses here.
+        let url = self.names.policy.check_text(&request.url);
         let url = url.map_err(|error| error.to_string())?;
-        // That look-up does not know the scheme: where plain http may go is asked before.
-        if url.scheme() == "http" {
-            let checked = self.policy.check_url(&request.url).await;
-            checked.map_err(|error| error.to_string())?;
-        }
+        let client = match scheme_of(&url) {
+            Scheme::Tls => &self.tls,
+            Scheme::Plain => &self.plain,
+        };
         let timestamp = self.wall_clock.now().as_secs();
-        let post = self
-            .client
-            .post(&request.url)
+        let post = client
+            .post(url)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &request.message_id)
             .header("webhook-timestamp", timestamp)
@@ -186,10 +190,13 @@ impl WebhookTransport for HttpTransport {
     }
 
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
-        self.policy
-            .check_url(url)
-            .await
-            .map_err(|error| UrlRefused(error.to_string()))
+        let refused = |error: PolicyError| UrlRefused(error.to_string());
+        let url = self.names.policy.check_text(url).map_err(refused)?;
+        if let Some(Host::Domain(name)) = url.host() {
+            let resolved = self.names.resolve(name, scheme_of(&url)).await;
+            resolved.map_err(refused)?;
+        }
+        Ok(())
     }
 
     fn secret(&self, webhook_id: WebhookId, key: &SigningKey) -> Option<String> {
@@ -218,26 +225,17 @@ impl WebhookTransport for HttpTransport {
     }
 }
 
-/// Resolves names for dialling and lets none through that leads to a forbidden address.
-struct PolicedResolver(Arc<AddressPolicy>);
-
-impl Resolve for PolicedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
-        Box::pin(async move {
-            // The port is the connector's to set.
-            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let resolved: Vec<SocketAddr> = resolved
-                .map_err(|_| PolicyError::Resolve(name.as_str().to_owned()))?
-                .collect();
-            let addresses: Vec<IpAddr> = resolved.iter().map(SocketAddr::ip).collect();
-            for address in addresses {
-                policy.check_address(address)?;
-            }
-            let addresses: Addrs = Box::new(resolved.into_iter());
-            Ok(addresses)
-        })
-    }
+/// A client that dials by one scheme.
+fn client(names: &PolicedNames, scheme: Scheme) -> Result<Client, TransportError> {
+    let client = Client::builder()
+        .dns_resolver(names.of(scheme))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+        .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
+        .build();
+    client.map_err(|error| TransportError(error.to_string()))
 }
 
 /// What went wrong, from the innermost cause, without the URL: it may hold a secret.

@@ -1,7 +1,7 @@
 //! The transport against real sockets.
 #![allow(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::time::{SeededEntropy, SystemClock};
+use crate::webhooks::policy::tests::FORBIDDEN;
 use crate::webhooks::receiver::Receiver;
 
 fn loopback() -> AddressPolicy {
@@ -221,25 +222,169 @@ async fn retry_after_is_read_in_both_forms() {
     }
 }
 
+/// Keeps a connection busy for ever: what it sends after the head, one byte at a time or at once.
+async fn endless(head: &'static [u8], drip: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(head).await;
+                let mut drops = tokio::time::interval(Duration::from_millis(5));
+                let piece: &[u8] = if drip { b"x" } else { &[0; 4096] };
+                while stream.write_all(piece).await.is_ok() {
+                    if drip {
+                        drops.tick().await;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 #[tokio::test]
-async fn an_answer_that_never_ends_ends() {
+async fn whatever_a_receiver_sends_without_end_the_attempt_ends() {
+    let failed = |result: &AttemptResult| {
+        matches!(result, AttemptResult::Failure { status: None, reason, .. }
+            if reason.as_str().starts_with("no complete answer within"))
+    };
+    let taken = AttemptResult::Success { status: 200 };
+    let transport = transport(loopback());
+    let send = async |url: String| transport.send(&request(url, &[1])).await;
+
     let stalled = server(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", false).await;
-    let result = transport(loopback())
-        .send(&request(format!("http://{stalled}/"), &[1]))
-        .await;
+    let result = send(format!("http://{stalled}/")).await;
+    assert!(failed(&result), "a body that stalls: {result:?}");
+    for head in [
+        &b"HTTP/1.1 200 OK\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b\x08\x00",
+    ] {
+        let result = send(format!("http://{}/", endless(head, false).await)).await;
+        assert_eq!(
+            result, taken,
+            "64 KiB are enough to know, and unpacked by nobody"
+        );
+    }
+    for head in [
+        &b""[..],
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nx-drip: ",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        let result = send(format!("http://{}/", endless(head, true).await)).await;
+        assert!(
+            !matches!(result, AttemptResult::Success { .. }),
+            "{head:?}: {result:?}"
+        );
+    }
+    // A handshake that never comes to its end.
+    let silent = server(b"", false).await;
+    let result = send(format!("https://{silent}/")).await;
+    assert!(failed(&result), "{result:?}");
+}
+
+/// Names that lead to one address after the other, each time that they are looked up.
+struct Rebinding(std::sync::Mutex<Vec<Vec<IpAddr>>>);
+
+#[async_trait]
+impl Names for Rebinding {
+    async fn look_up(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        let mut answers = self.0.lock().unwrap();
+        let next = if answers.len() > 1 {
+            answers.remove(0)
+        } else {
+            answers[0].clone()
+        };
+        Ok(next)
+    }
+}
+
+fn rebinding(policy: AddressPolicy, answers: &[&[&str]]) -> HttpTransport {
+    let parsed = answers
+        .iter()
+        .map(|answer| answer.iter().map(|ip| ip.parse().unwrap()).collect());
+    let names = Arc::new(Rebinding(std::sync::Mutex::new(parsed.collect())));
+    let secrets = SecretKeeper::random(&SeededEntropy::new(1));
+    let made = HttpTransport::with_names(policy, names, secrets, Arc::new(SystemClock));
+    made.unwrap().with_timeout(Duration::from_millis(300))
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_what_it_leads_to_when_it_is_dialled() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("https://receiver.example:{port}/");
+    let refused = |result: &AttemptResult| {
+        matches!(result, AttemptResult::Failure { status: None, reason, .. }
+            if reason.as_str().contains("not a public one"))
+    };
+    // Public when the subscription is made, loopback when it is delivered to.
+    let transport = rebinding(
+        AddressPolicy::default(),
+        &[&["93.184.216.34"], &["127.0.0.1"]],
+    );
+    transport.check_url(&url).await.unwrap();
+    let result = transport.send(&request(url.clone(), &[1])).await;
+    assert!(refused(&result), "{result:?}");
+    // One forbidden address among public ones refuses all, at both times.
+    let mixed: &[&str] = &["93.184.216.34", "2606:2800:220:1::1", "::ffff:127.0.0.1"];
+    let transport = rebinding(AddressPolicy::default(), &[mixed]);
+    transport.check_url(&url).await.unwrap_err();
+    let result = transport.send(&request(url.clone(), &[1])).await;
+    assert!(refused(&result), "{result:?}");
+    // Plain http is for allowed networks: a name that has left them since is not dialled.
+    let plain = format!("http://receiver.example:{port}/");
+    let transport = rebinding(loopback(), &[&["127.0.0.1"], &["93.184.216.34"]]);
+    transport.check_url(&plain).await.unwrap();
+    let result = transport.send(&request(plain, &[1])).await;
     assert!(
-        matches!(result, AttemptResult::Failure { status: None, .. }),
+        matches!(&result, AttemptResult::Failure { reason, .. } if reason.as_str().contains("https")),
         "{result:?}"
     );
-    let endless = server(b"HTTP/1.1 200 OK\r\n\r\n", true).await;
-    let result = transport(loopback())
-        .send(&request(format!("http://{endless}/"), &[1]))
-        .await;
-    assert_eq!(
-        result,
-        AttemptResult::Success { status: 200 },
-        "64 KiB are enough to know"
+    let dialled = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
+    assert!(dialled.is_err(), "nobody came");
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_special_address_is_taken_or_dialled() {
+    let transport = transport(AddressPolicy::default());
+    for url in FORBIDDEN {
+        transport.check_url(url).await.unwrap_err();
+        let result = transport.send(&request(url.to_owned(), &[1])).await;
+        assert!(
+            matches!(&result, AttemptResult::Failure { status: None, reason, .. }
+                if reason.as_str().contains("not a public one")),
+            "{url}: {result:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere() {
+    let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n",
+        inside.local_addr().unwrap()
     );
+    let redirecting = server(answer.leak().as_bytes(), false).await;
+    let result = transport(loopback())
+        .send(&request(format!("http://{redirecting}/"), &[1]))
+        .await;
+    assert!(
+        matches!(
+            result,
+            AttemptResult::Failure {
+                status: Some(307),
+                ..
+            }
+        ),
+        "{result:?}"
+    );
+    let dialled = tokio::time::timeout(Duration::from_millis(1), inside.accept()).await;
+    assert!(dialled.is_err(), "nobody came");
 }
 
 #[tokio::test]
