@@ -127,6 +127,7 @@ catalogue! {
         "webhook.enabled" v 1 => Webhook(WebhookEvent::Enabled),
         "webhook.disabled" v 1 => Webhook(WebhookEvent::Disabled),
         "webhook.secret_rotated" v 2 => Webhook(WebhookEvent::SecretRotated),
+        "webhook.redelivery_requested" v 1 => Webhook(WebhookEvent::RedeliveryRequested),
         "webhook.checkpointed" v 1 => Webhook(WebhookEvent::Checkpointed),
         "delivery.attempt_failed" v 1 => Webhook(WebhookEvent::AttemptFailed),
         "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),

@@ -164,6 +164,7 @@ impl From<WebhookRefusal> for Problem {
             WebhookRefusal::NotFound => Code::NotFound,
             WebhookRefusal::Exists => Code::Exists,
             WebhookRefusal::NotOpen => Code::DeliveryNotOpen,
+            WebhookRefusal::TooManyRedeliveries => Code::LimitReached,
         };
         Self::new(code, refusal.to_string())
     }

@@ -293,6 +293,29 @@ impl WebhookWish {
     }
 }
 
+/// Which deliveries are made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivery {
+    /// Those that failed since then.
+    FailedSince(Timestamp),
+    /// Those of the events from one position to another, both included.
+    Range {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+}
+
+/// What became of a wish for deliveries once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedeliveryAnswer {
+    /// How many are made.
+    pub requested: usize,
+    /// Where the rest of a range begins, which did not fit.
+    pub next: Option<u64>,
+}
+
 /// A delivery's end, or a failed attempt on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryView {

@@ -13,8 +13,8 @@ mod webhooks;
 
 pub use answers::{
     Caller, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter,
-    IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer, RunView, TokenView,
-    WebhookView, WebhookWish,
+    IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer, Redelivery,
+    RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

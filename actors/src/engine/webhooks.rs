@@ -1,23 +1,34 @@
 //! Webhooks: commands go to the subscription's actor.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 
 use evenkeel_domain::Event;
-use evenkeel_domain::values::{OwnerId, Span, WebhookId};
+use evenkeel_domain::values::{OwnerId, Span, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    AttemptResult, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand, WebhookEvent,
+    AttemptResult, Header, HeaderName, HeaderValue, REDELIVERIES_MAX, Reason, Target, Webhook,
+    WebhookCommand, WebhookEvent,
 };
-use evenkeel_events::Position;
+use evenkeel_events::{OwnerKey, Position};
 use tokio::sync::oneshot;
 
+use super::audit::read_error;
 use super::{
     Caller, DeliveryStatus, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent,
-    WebhookView, WebhookWish, answered,
+    Redelivery, RedeliveryAnswer, WebhookView, WebhookWish, answered,
 };
+use crate::dispatcher::wants;
 use crate::ports::{SealRefused, SigningKey};
 use crate::streams;
 use crate::webhook::{CommandRequest, WebhookMsg, test_request};
 use crate::webhooks::WebhooksMsg;
+
+/// Outcomes looked at at once for those that failed.
+const OUTCOMES_PAGE: usize = 500;
+/// Events looked at at once for those of a range.
+const RANGE_PAGE: usize = 1_000;
+/// Such looks of one request: it answers with how far it came.
+const RANGE_PAGES_MAX: usize = 20;
 
 impl Engine {
     /// Makes a subscription. Unless `skip_test`, its URL is tried first with a signed test message.
@@ -309,6 +320,99 @@ impl Engine {
             |logged| all(logged).filter(|view| only.is_none_or(|status| view.status() == status));
         self.history(&streams::webhook(id), before, limit, take)
             .await
+    }
+
+    /// Makes deliveries once more, in the queue: those that failed since a time, or those of a
+    /// range of positions. They come with their ids of then.
+    pub async fn redeliver(
+        &self,
+        caller: &Caller,
+        id: WebhookId,
+        which: Redelivery,
+    ) -> Result<RedeliveryAnswer, EngineError> {
+        let _place = self.admit()?;
+        let owner = self.own(caller, id)?;
+        let webhook = self.webhook(caller, id).await?.webhook;
+        let room = REDELIVERIES_MAX.saturating_sub(webhook.again.len());
+        let (positions, next) = match which {
+            Redelivery::FailedSince(since) => (self.failed_since(id, since, room).await?, None),
+            Redelivery::Range { from, to } => self.in_range(&webhook, from, to, room).await?,
+        };
+        let requested = positions.len();
+        let command = WebhookCommand::Redeliver { positions };
+        self.send(caller, owner, id, command).await?;
+        Ok(RedeliveryAnswer { requested, next })
+    }
+
+    /// The deliveries whose last outcome since a time is a failure, up to `room`, newest first.
+    async fn failed_since(
+        &self,
+        id: WebhookId,
+        since: Timestamp,
+        room: usize,
+    ) -> Result<Vec<Position>, EngineError> {
+        let (mut seen, mut failed, mut before) = (HashSet::new(), Vec::new(), None);
+        loop {
+            let outcome = |logged: LoggedEvent| match logged.event {
+                Event::Webhook(WebhookEvent::Delivered(it)) => Some((it.position, it.at, false)),
+                Event::Webhook(WebhookEvent::DeliveryFailed(it)) => {
+                    Some((it.position, it.at, true))
+                }
+                _ => None,
+            };
+            let stream = streams::webhook(id);
+            let page = self
+                .history(&stream, before, OUTCOMES_PAGE, outcome)
+                .await?;
+            for (position, at, has_failed) in page.items {
+                if at < since || failed.len() == room {
+                    return Ok(failed);
+                }
+                if seen.insert(position) && has_failed {
+                    failed.push(position);
+                }
+            }
+            if page.next.is_none() {
+                return Ok(failed);
+            }
+            before = page.next;
+        }
+    }
+
+    /// The ended deliveries of a range of positions, up to `room`, and where the next part begins.
+    async fn in_range(
+        &self,
+        webhook: &Webhook,
+        from: Position,
+        to: Position,
+        room: usize,
+    ) -> Result<(Vec<Position>, Option<Position>), EngineError> {
+        let (mut found, mut after) = (Vec::new(), from.saturating_sub(1));
+        let log = &self.shell().journal.log;
+        let to = to.min(log.head().position);
+        for _ in 0..RANGE_PAGES_MAX {
+            if after >= to {
+                return Ok((found, None));
+            }
+            let page = log.read(after, RANGE_PAGE).await;
+            for recorded in page.map_err(read_error)? {
+                if recorded.position > to {
+                    return Ok((found, None));
+                }
+                let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
+                let is_other = recorded.stream != streams::webhook(webhook.webhook_id);
+                if own && is_other && wants(self.shell(), &webhook.target, &recorded) {
+                    if found.len() == room {
+                        return Ok((found, Some(recorded.position)));
+                    }
+                    if webhook.has_ended(recorded.position) {
+                        found.push(recorded.position);
+                    }
+                }
+                after = recorded.position;
+            }
+        }
+        Ok((found, Some(after + 1)))
     }
 
     /// Sends the event at a position once more, outside the queue, and says how it went.

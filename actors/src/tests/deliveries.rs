@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use evenkeel_domain::index::{Definition, Method, Tag};
-use evenkeel_domain::values::WebhookId;
+use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
     ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target, Url, Webhook,
 };
 
 use crate::Engine;
-use crate::engine::{Caller, DeliveryView, EngineError, WebhookWish};
+use crate::engine::{Caller, DeliveryView, EngineError, Redelivery, WebhookWish};
 use crate::testing::{Drive, World, owner, time_passes};
 
 fn target(events: &[&str]) -> Target {
@@ -322,6 +322,77 @@ async fn one_that_names_a_tag_is_told_of_the_indexes_that_have_it_now() {
     let mut told: Vec<&str> = all.iter().map(|(_, told)| told.as_str()).collect();
     told.sort_unstable();
     assert_eq!(told, ["index.paused", "index.updated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_and_what_lies_in_a_range_comes_again_over_a_restart() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let index = engine.funded(&caller, Method::Drift).await;
+    let once = Target {
+        retry: Schedule::new(Vec::new()).unwrap(),
+        ..target(&["index.paused", "index.resumed"])
+    };
+    let made = engine.create_webhook(&caller, WebhookWish::untested(once));
+    let id = made.await.unwrap().webhook.webhook_id;
+    world
+        .receiver
+        .answers
+        .lock()
+        .unwrap()
+        .extend([503, 200, 503]);
+    let mut told = Vec::new();
+    for turn in 0..3 {
+        if turn == 1 {
+            engine.resume_index(&caller, index).await.unwrap();
+        } else {
+            engine.pause_index(&caller, index).await.unwrap();
+        }
+        told = world.receiver.wait_for(turn + 1).await;
+        let mut positions = engine.watch();
+        let ended = async || {
+            let hook = engine.webhook(&caller, id).await.unwrap().webhook;
+            hook.succeeded + hook.failed
+        };
+        while ended().await <= turn as u64 {
+            positions.changed().await.unwrap();
+        }
+    }
+    // The two that failed come again; a kill on the way makes no difference.
+    world.receiver.holds.send_replace(true);
+    let since = Redelivery::FailedSince(Timestamp::from_micros(0));
+    let answer = engine.redeliver(&caller, id, since).await.unwrap();
+    assert_eq!((answer.requested, answer.next), (2, None));
+    world.receiver.wait_for(4).await;
+    engine.kill().await;
+    world.receiver.holds.send_replace(false);
+    let engine = world.engine().await;
+    let all = world.receiver.wait_for(6).await;
+    let again: HashSet<_> = all[4..].iter().map(|(id, _)| id).collect();
+    assert_eq!(again, HashSet::from([&told[0].0, &told[2].0]));
+    let mut positions = engine.watch();
+    while !engine
+        .webhook(&caller, id)
+        .await
+        .unwrap()
+        .webhook
+        .again
+        .is_empty()
+    {
+        positions.changed().await.unwrap();
+    }
+    // Nothing has failed since: what counts is the last outcome of each.
+    let answer = engine.redeliver(&caller, id, since).await.unwrap();
+    assert_eq!(answer.requested, 0);
+    let all_of_it = Redelivery::Range {
+        from: 1,
+        to: u64::MAX,
+    };
+    let answer = engine.redeliver(&caller, id, all_of_it).await.unwrap();
+    assert_eq!((answer.requested, answer.next), (3, None));
+    let all = world.receiver.wait_for(9).await;
+    let distinct: HashSet<_> = all[6..].iter().collect();
+    assert_eq!(distinct.len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

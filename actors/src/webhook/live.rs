@@ -239,11 +239,16 @@ impl Live {
                 let restarted = events.iter().any(|event| {
                     matches!(event, WebhookEvent::Created(_) | WebhookEvent::Enabled(_))
                 });
+                let has_more = events
+                    .iter()
+                    .any(|event| matches!(event, WebhookEvent::RedeliveryRequested(_)));
                 self.commit(events, &origin).await?;
                 let _ = reply.send(self.view(shows_secret));
                 if restarted {
                     self.let_go();
                     self.begin().await?;
+                } else if has_more {
+                    self.fill().await?;
                 }
             }
         }

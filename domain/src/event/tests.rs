@@ -109,6 +109,7 @@ fn stored(event: &Event, json: bool) {
             WebhookEvent::Delivered,
             WebhookEvent::DeliveryFailed,
             WebhookEvent::Checkpointed,
+            WebhookEvent::RedeliveryRequested,
         ),
         Event::Access(event) => each!(
             event,

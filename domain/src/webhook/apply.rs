@@ -29,6 +29,8 @@ pub fn apply(webhook: &mut Option<Webhook>, event: &WebhookEvent) {
             webhook.retrying.clear();
             webhook.ended_ahead.clear();
             webhook.low_water = e.after;
+            // What lies behind the place comes by itself.
+            webhook.again.retain(|position| *position <= e.after);
             webhook.updated_at = e.at;
         }
         WebhookEvent::Disabled(e) => webhook.disable(Some(e.reason.clone()), e.at),
@@ -53,6 +55,7 @@ pub fn apply(webhook: &mut Option<Webhook>, event: &WebhookEvent) {
             webhook.end_delivery(e.position, e.low_water, e.at);
         }
         WebhookEvent::Checkpointed(e) => webhook.raise_low_water(e.low_water),
+        WebhookEvent::RedeliveryRequested(e) => webhook.again.extend(&e.positions),
     }
 }
 
@@ -72,6 +75,7 @@ impl Webhook {
             failure_count: 0,
             low_water: created.after,
             ended_ahead: BTreeSet::new(),
+            again: BTreeSet::new(),
             retrying: Vec::new(),
             last_triggered_at: None,
             succeeded: 0,
@@ -91,6 +95,7 @@ impl Webhook {
     fn end_delivery(&mut self, position: u64, low_water: u64, at: Timestamp) {
         self.last_triggered_at = Some(at);
         self.retrying.retain(|(open, ..)| *open != position);
+        self.again.remove(&position);
         self.ended_ahead.insert(position);
         self.raise_low_water(low_water);
     }
@@ -101,7 +106,8 @@ impl Webhook {
         self.ended_ahead = self
             .ended_ahead
             .split_off(&self.low_water.saturating_add(1));
-        let reached = self.low_water;
-        self.retrying.retain(|(open, ..)| *open > reached);
+        let (reached, again) = (self.low_water, &self.again);
+        self.retrying
+            .retain(|(open, ..)| *open > reached || again.contains(open));
     }
 }

@@ -1,9 +1,10 @@
 //! Commands of a subscription, why they are refused, and the events that they lead to.
 
 use super::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, RETRY_AFTER_MAX,
-    ROTATION_OVERLAP_MAX, Reason, SecretRotated, Target, Webhook, WebhookCreated, WebhookDeleted,
-    WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, REDELIVERIES_MAX,
+    RETRY_AFTER_MAX, ROTATION_OVERLAP_MAX, Reason, RedeliveryRequested, SecretRotated, Target,
+    Webhook, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent,
+    WebhookUpdated,
 };
 use crate::values::{OwnerId, Sealed, Span, Timestamp, WebhookId};
 
@@ -88,6 +89,11 @@ pub enum WebhookCommand {
     },
     /// Delete it.
     Delete,
+    /// Make deliveries once more; those that have not ended are left out.
+    Redeliver {
+        /// Positions of their events.
+        positions: Vec<u64>,
+    },
     /// Take in an attempt that ended.
     Report(AttemptReport),
     /// Note that everything up to a position has been looked at and nothing is in flight.
@@ -109,6 +115,11 @@ pub enum WebhookRefusal {
     /// A report for a disabled or deleted subscription, or one that has ended already.
     #[error("the delivery is not open")]
     NotOpen,
+    /// More deliveries would have to be made once more than a subscription keeps.
+    #[error(
+        "at most {REDELIVERIES_MAX} deliveries are made once more at a time; wait for those, or ask for fewer"
+    )]
+    TooManyRedeliveries,
 }
 
 /// Which events a command leads to.
@@ -182,6 +193,19 @@ fn decide_existing(
             })]
         }
         WebhookCommand::Delete => vec![WebhookEvent::Deleted(WebhookDeleted { at })],
+        WebhookCommand::Redeliver { mut positions } => {
+            positions.retain(|position| webhook.has_ended(*position));
+            positions.sort_unstable();
+            positions.dedup();
+            if webhook.again.len() + positions.len() > REDELIVERIES_MAX {
+                return Err(WebhookRefusal::TooManyRedeliveries);
+            }
+            if positions.is_empty() {
+                return Ok(Vec::new());
+            }
+            let requested = RedeliveryRequested { positions, at };
+            vec![WebhookEvent::RedeliveryRequested(requested)]
+        }
         WebhookCommand::Report(report) => take_in(webhook, report, at)?,
         WebhookCommand::Checkpoint { low_water } if low_water <= webhook.low_water => Vec::new(),
         WebhookCommand::Checkpoint { low_water } => {
@@ -196,9 +220,7 @@ fn take_in(
     report: AttemptReport,
     at: Timestamp,
 ) -> Result<Vec<WebhookEvent>, WebhookRefusal> {
-    let ended =
-        report.position <= webhook.low_water || webhook.ended_ahead.contains(&report.position);
-    if !webhook.enabled || ended {
+    if !webhook.enabled || webhook.has_ended(report.position) {
         return Err(WebhookRefusal::NotOpen);
     }
     match report.result {

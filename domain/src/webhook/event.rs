@@ -28,6 +28,8 @@ pub enum WebhookEvent {
     DeliveryFailed(DeliveryFailed),
     /// Everything up to a position has been looked at.
     Checkpointed(Checkpointed),
+    /// Deliveries that have ended are made once more.
+    RedeliveryRequested(RedeliveryRequested),
 }
 
 /// `webhook.created` v3.
@@ -162,6 +164,16 @@ pub struct DeliveryFailed {
 pub struct Checkpointed {
     /// Every matching event up to here has ended.
     pub low_water: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `webhook.redelivery_requested` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedeliveryRequested {
+    /// Positions of the events.
+    pub positions: Vec<u64>,
     /// When.
     pub at: Timestamp,
 }

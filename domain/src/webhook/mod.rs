@@ -24,8 +24,8 @@ use crate::values::{OwnerId, Sealed, Span, Text, Timestamp, WebhookId};
 pub use apply::apply;
 pub use decide::{AttemptReport, AttemptResult, WebhookCommand, WebhookRefusal, decide};
 pub use event::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, SecretRotated, WebhookCreated,
-    WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, RedeliveryRequested, SecretRotated,
+    WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
 pub use header::{HEADER_VALUE_MAX, HEADERS_MAX, Header, HeaderName, HeaderNameError, HeaderValue};
@@ -50,6 +50,9 @@ pub const OPEN_MAX: usize = 256;
 /// Deliveries that end while an earlier one is still retried, until the subscription waits for
 /// it: keeps its state below 32 KiB however long a receiver puts one event off.
 pub const ENDED_AHEAD_MAX: usize = 4_096;
+/// Deliveries of one subscription that are to be made once more: an event of their positions fits
+/// into a frame, and a range that is longer is asked for in parts.
+pub const REDELIVERIES_MAX: usize = 1_000;
 /// Both secrets sign for this long after a rotation, where nothing else is asked for.
 pub const ROTATION_OVERLAP: Span = Span::from_hours(24);
 /// Longest time that both sign.
@@ -92,6 +95,8 @@ pub struct Webhook {
     pub low_water: u64,
     /// Deliveries beyond `low_water` that have ended: at most [`ENDED_AHEAD_MAX`] and a window.
     pub ended_ahead: BTreeSet<u64>,
+    /// Deliveries that have ended and are to be made once more: at most [`REDELIVERIES_MAX`].
+    pub again: BTreeSet<u64>,
     /// Deliveries with a failed attempt: position, attempts made, when the next is due.
     pub retrying: Vec<(u64, u32, Timestamp)>,
     /// When a delivery last succeeded or failed.
@@ -107,6 +112,15 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// Whether the delivery at a position has ended, and is not to be made once more.
+    pub fn has_ended(&self, position: u64) -> bool {
+        self.is_behind(position) && !self.again.contains(&position)
+    }
+
+    fn is_behind(&self, position: u64) -> bool {
+        position <= self.low_water || self.ended_ahead.contains(&position)
+    }
+
     /// Whether the last that is known of its receiver is a failure.
     pub fn is_failing(&self) -> bool {
         self.failure_count > 0 || !self.retrying.is_empty()

@@ -362,6 +362,44 @@ fn a_rotation_lets_both_secrets_sign_for_a_while() {
 }
 
 #[test]
+fn what_has_ended_is_delivered_once_more_on_its_owners_wish() {
+    let mut webhook = given();
+    when(&mut webhook, attempt(101, 1, Some(200)));
+    let redeliver = |positions: &[u64]| WebhookCommand::Redeliver {
+        positions: positions.to_vec(),
+    };
+    // What has not ended comes by itself.
+    assert_eq!(when(&mut webhook, redeliver(&[205, 300])), []);
+    let events = when(&mut webhook, redeliver(&[101, 7, 101, 300]));
+    let [WebhookEvent::RedeliveryRequested(requested)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(requested.positions, [7, 101]);
+    assert_eq!(when(&mut webhook, redeliver(&[7])), [], "it is on its way");
+    // A failed attempt of it is made again, and it ends once.
+    when(&mut webhook, attempt(7, 1, Some(500)));
+    let state = webhook.clone().unwrap();
+    assert_eq!(state.retrying.len(), 1);
+    when(&mut webhook, attempt(7, 2, Some(200)));
+    let state = webhook.clone().unwrap();
+    assert_eq!(
+        (state.again.len(), state.retrying.len(), state.succeeded),
+        (1, 0, 2)
+    );
+    let refused = decide(webhook.as_ref(), attempt(7, 1, Some(200)), T0);
+    assert_eq!(refused, Err(WebhookRefusal::NotOpen));
+    let many: Vec<u64> = (1..=100).collect();
+    when(
+        &mut webhook,
+        WebhookCommand::Checkpoint { low_water: 2_000 },
+    );
+    when(&mut webhook, redeliver(&many));
+    let more: Vec<u64> = (200..200 + REDELIVERIES_MAX as u64).collect();
+    let refused = decide(webhook.as_ref(), redeliver(&more), T0);
+    assert_eq!(refused, Err(WebhookRefusal::TooManyRedeliveries));
+}
+
+#[test]
 fn the_headers_of_an_owner_are_none_of_ours() {
     for (given, name) in [("X-Token", "x-token"), (" authorization ", "authorization")] {
         assert_eq!(HeaderName::new(given).unwrap().as_str(), name);

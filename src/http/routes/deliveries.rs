@@ -2,7 +2,7 @@
 //!
 //! `?status=FAILED` shows those of one status. A delivery is known by its subscription and the position of its event: `whk_…-123`.
 
-use evenkeel_actors::engine::DeliveryView;
+use evenkeel_actors::engine::{DeliveryView, Redelivery};
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::values::WebhookId;
 use http::Method;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::webhooks::{attempt, id_of};
 use crate::http::Api;
-use crate::http::fields::Fields;
+use crate::http::fields::{Fields, incomplete, parsed};
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
@@ -19,9 +19,11 @@ use crate::http::router::{Call, Row};
 pub fn rows() -> Vec<Row<Api>> {
     let list = "/api/webhooks/{id}/deliveries";
     let retry = "/api/webhooks/{id}/deliveries/{delivery}/retry";
+    let redeliver = "/api/webhooks/{id}/redeliver";
     vec![
         Row::needs(Scope::Read, Method::GET, list, history),
         Row::needs(Scope::Webhooks, Method::POST, retry, again),
+        Row::needs(Scope::Webhooks, Method::POST, redeliver, many_again),
     ]
 }
 
@@ -84,6 +86,34 @@ async fn again(api: Api, call: Call) -> Answer {
     let mut body = attempt(&result);
     body["deliveryId"] = delivery.into();
     reply::ok(&body)
+}
+
+/// `{"failedSince"}` or `{"from","to"}`: deliveries once more, in the queue. `next` is where the
+/// rest of a range begins.
+async fn many_again(api: Api, call: Call) -> Answer {
+    let id = id_of(&call)?;
+    let mut fields = Fields::of(&call.body)?;
+    let since = fields.optional("failedSince", parsed);
+    let from = fields.optional("from", position_of);
+    let to = fields.optional("to", position_of);
+    let which = match (since, from, to) {
+        (Some(since), None, None) => Some(Redelivery::FailedSince(since)),
+        (None, Some(from), Some(to)) if from <= to => Some(Redelivery::Range { from, to }),
+        _ => {
+            let detail = "give \"failedSince\", or \"from\" and \"to\" in this order";
+            fields.refuse("failedSince", "required", detail);
+            None
+        }
+    };
+    fields.finish()?;
+    let which = which.ok_or_else(incomplete)?;
+    let answer = api.engine.redeliver(&call.caller, id, which).await?;
+    reply::ok(&json!({ "requested": answer.requested, "next": answer.next }))
+}
+
+fn position_of(value: &Value) -> Result<u64, String> {
+    let position = value.as_u64().filter(|position| *position > 0);
+    position.ok_or_else(|| "it must be a position: a whole number from 1".to_owned())
 }
 
 #[cfg(test)]

@@ -109,6 +109,34 @@ async fn a_webhook_has_a_secret_headers_tags_and_a_rate_of_its_owners_choice() {
 }
 
 #[tokio::test]
+async fn deliveries_are_asked_for_once_more() {
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let body = r#"{"url":"https://up/","events":["*"]}"#;
+    let made = client.post("/api/webhooks", body).await;
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    let path = format!("{path}/redeliver");
+    for body in [
+        r#"{"failedSince":"2026-01-01T00:00:00Z"}"#,
+        r#"{"from":1,"to":9}"#,
+    ] {
+        let answer = client.post(&path, body).await.fine();
+        assert_eq!(answer, json!({"requested": 0, "next": null}), "{body}");
+    }
+    for wrong in [
+        "{}",
+        r#"{"from":1}"#,
+        r#"{"from":9,"to":1}"#,
+        r#"{"from":0,"to":1}"#,
+        r#"{"failedSince":"today"}"#,
+        r#"{"failedSince":"2026-01-01T00:00:00Z","from":1,"to":2}"#,
+    ] {
+        let refused = client.post(&path, wrong).await;
+        assert_eq!(refused.code(), "validation_failed", "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn webhooks_are_tried_shown_and_switched() {
     let api = world::api().await;
     let client = Client::admin(&api).owner("ann").await;

@@ -37,6 +37,15 @@ impl Live {
                 self.attempt(&recorded, attempts);
             }
         }
+        while self.has_place() && self.flights.len() < OPEN_MAX {
+            let Some(position) = self.next_again() else {
+                break;
+            };
+            match self.recorded(position).await? {
+                Some(recorded) => self.open(&recorded),
+                None => break,
+            }
+        }
         let mut page_size = PAGE_MIN;
         while self.begins() && self.scanned < self.target {
             let page = self.shell.journal.log.read(self.scanned, page_size).await?;
@@ -59,6 +68,13 @@ impl Live {
             });
         }
         Ok(())
+    }
+
+    /// The next delivery that is to be made once more and has not begun.
+    fn next_again(&self) -> Option<Position> {
+        let webhook = self.webhook.as_ref().filter(|webhook| webhook.enabled)?;
+        let begun = |position: &&Position| self.flights.contains_key(*position);
+        webhook.again.iter().find(|at| !begun(at)).copied()
     }
 
     /// Whether one more attempt may be under way. While attempts fail there is one at a time: more
@@ -114,10 +130,16 @@ impl Live {
         if !self.is_wanted(webhook, recorded) {
             return;
         }
-        let position = recorded.position;
-        if position <= webhook.low_water || webhook.ended_ahead.contains(&position) {
-            return;
+        // One that is made once more begins by itself.
+        if !webhook.has_ended(recorded.position) && !webhook.again.contains(&recorded.position) {
+            self.open(recorded);
         }
+    }
+
+    /// Begins a delivery, or takes it up where the last attempt left it.
+    fn open(&mut self, recorded: &Recorded) {
+        let Some(webhook) = &self.webhook else { return };
+        let position = recorded.position;
         let retrying = webhook
             .retrying
             .iter()
@@ -320,7 +342,12 @@ impl Live {
 
     /// Everything up to here will have ended when the delivery at `position` ends.
     fn low_water_without(&self, position: Position) -> Position {
-        let open = self.flights.keys().find(|at| **at != position);
+        let again = |at| {
+            let webhook = self.webhook.as_ref();
+            webhook.is_some_and(|webhook| webhook.again.contains(at))
+        };
+        let mut open = self.flights.keys().filter(|at| !again(at));
+        let open = open.find(|at| **at != position);
         open.map_or(self.scanned, |at| at - 1)
     }
 }

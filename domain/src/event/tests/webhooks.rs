@@ -5,8 +5,8 @@ use crate::testing::*;
 use crate::values::{IndexId, OwnerId, Sealed, Span, Text, WebhookId};
 use crate::webhook::{
     AttemptFailed, Channel, Checkpointed, Delivered, DeliveryFailed, Filter, Header, HeaderName,
-    RATE_MAX, Schedule, SecretRotated, Signature, Target, WebhookCreated, WebhookDeleted,
-    WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+    RATE_MAX, RedeliveryRequested, Schedule, SecretRotated, Signature, Target, WebhookCreated,
+    WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 
 fn target() -> Target {
@@ -80,6 +80,10 @@ pub(super) fn webhook_events() -> Vec<WebhookEvent> {
         }),
         WebhookEvent::Checkpointed(Checkpointed {
             low_water: 6,
+            at: T0,
+        }),
+        WebhookEvent::RedeliveryRequested(RedeliveryRequested {
+            positions: vec![3, 8],
             at: T0,
         }),
         WebhookEvent::Disabled(WebhookDisabled {
