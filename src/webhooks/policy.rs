@@ -108,10 +108,10 @@ impl AddressPolicy {
         match url.host() {
             None => return Err(PolicyError::NoHost),
             Some(Host::Ipv4(address)) => {
-                self.check_dialled(scheme_of(&url), &[IpAddr::V4(address)])?
+                self.check_dialled(scheme_of(&url), &[IpAddr::V4(address)])?;
             }
             Some(Host::Ipv6(address)) => {
-                self.check_dialled(scheme_of(&url), &[IpAddr::V6(address)])?
+                self.check_dialled(scheme_of(&url), &[IpAddr::V6(address)])?;
             }
             Some(Host::Domain(_)) => {}
         }

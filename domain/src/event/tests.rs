@@ -290,7 +290,7 @@ fn every_event_is_read_back() {
     }
     assert_eq!(
         seen.len(),
-        13 + 12 + 2 + 2 + 10 + 4 + 1 - MISSING_FROM_A_LIFE,
+        13 + 12 + 2 + 2 + 11 + 4 + 1 - MISSING_FROM_A_LIFE,
         "{seen:?}"
     );
 }
