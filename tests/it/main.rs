@@ -17,6 +17,7 @@ mod deliveries;
 mod demo;
 mod engine;
 mod erasure;
+mod event_types;
 mod flow;
 mod home;
 mod inbox;

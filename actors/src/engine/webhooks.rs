@@ -10,6 +10,7 @@ use evenkeel_domain::webhook::{
     WebhookCommand, WebhookEvent,
 };
 use evenkeel_events::{OwnerKey, Position};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::audit::read_error;
@@ -110,7 +111,7 @@ impl Engine {
             return Ok(());
         }
         let headers = target.headers.clone();
-        let request = test_request(shell, id, target, vec![key], headers);
+        let request = test_request(shell, id, target, vec![key], headers, None);
         match shell.transport.send(&request).await {
             AttemptResult::Success { .. } => Ok(()),
             AttemptResult::Failure { reason, .. } => {
@@ -243,16 +244,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a signed test message and says how it went. Counts for nothing.
+    /// Sends a signed test message, or one of a type with its data, and says how it went. Counts
+    /// for nothing.
     pub async fn test_webhook(
         &self,
         caller: &Caller,
         id: WebhookId,
+        sample: Option<(String, Map<String, Value>)>,
     ) -> Result<AttemptResult, EngineError> {
         let _place = self.admit()?;
         self.own(caller, id)?;
         let (reply, answer) = oneshot::channel();
-        self.to_webhook(id, WebhookMsg::Test(reply))?;
+        self.to_webhook(id, WebhookMsg::Test(sample, reply))?;
         answered("the webhook", answer).await
     }
 

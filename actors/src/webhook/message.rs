@@ -57,20 +57,22 @@ pub(crate) fn test_request(
     target: &Target,
     keys: Vec<SigningKey>,
     headers: Vec<Header>,
+    sample: Option<(String, Map<String, Value>)>,
 ) -> WebhookRequest {
-    let data = Map::from_iter([
+    let greeting = Map::from_iter([
         ("webhookId".to_owned(), json!(webhook_id)),
         (
             "message".to_owned(),
             json!("evenkeel can reach this endpoint"),
         ),
     ]);
+    let (event_type, data) = sample.unwrap_or_else(|| (TEST_EVENT.to_owned(), greeting));
     WebhookRequest {
         webhook_id,
         url: target.url.to_string(),
         message_id: format!("msg_test_{:032x}", shell.ids.next()),
-        event_type: TEST_EVENT.to_owned(),
-        body: envelope(target.channel, TEST_EVENT, shell.now(), &data),
+        body: envelope(target.channel, &event_type, shell.now(), &data),
+        event_type,
         keys,
         signature: target.signature,
         headers,

@@ -17,6 +17,7 @@ use evenkeel_domain::values::WebhookId;
 use evenkeel_domain::webhook::{AttemptResult, WebhookCommand};
 use evenkeel_events::Position;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 pub(crate) use live::Live;
@@ -46,8 +47,8 @@ pub(crate) enum WebhookMsg {
     Command(Box<CommandRequest>),
     /// Send one event once more, outside the queue.
     Resend(Position, Reply<AttemptResult>),
-    /// Send a test message.
-    Test(Reply<AttemptResult>),
+    /// Send a test message, or one of a type with its data.
+    Test(Option<(String, Map<String, Value>)>, Reply<AttemptResult>),
     /// Let what is under way end, note the place in the log and end.
     Stop(oneshot::Sender<()>),
     /// The time to let it end is over.
@@ -106,7 +107,7 @@ impl Actor for WebhookActor {
             WebhookMsg::Get(reply) => drop(reply.send(live.view(false))),
             WebhookMsg::Command(request) => live.command(&myself, *request).await?,
             WebhookMsg::Resend(position, reply) => live.resend(position, reply).await,
-            WebhookMsg::Test(reply) => live.test(reply),
+            WebhookMsg::Test(sample, reply) => live.test(sample, reply),
             WebhookMsg::Stop(done) => live.stop(done).await?,
             WebhookMsg::StopNow => live.stop_now().await?,
         }

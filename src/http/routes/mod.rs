@@ -3,6 +3,7 @@
 mod decisions;
 mod definition;
 mod deliveries;
+mod event_types;
 mod events;
 mod funds;
 mod indexes;
@@ -27,6 +28,7 @@ pub fn table() -> Vec<Row<Api>> {
         decisions::rows(),
         trading::rows(),
         events::rows(),
+        event_types::rows(),
         stream::rows(),
         prices::rows(),
         jobs::rows(),

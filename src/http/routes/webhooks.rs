@@ -11,8 +11,9 @@ use evenkeel_domain::webhook::{
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::event_types::example_of;
 use crate::http::Api;
 use crate::http::fields::{
     Fields, boolean, incomplete, list, parsed, required_text, strings, text,
@@ -245,6 +246,14 @@ fn secret(value: &Value) -> Result<String, String> {
     Ok(secret.to_owned())
 }
 
+fn sample(value: &Value) -> Result<(String, Map<String, Value>), String> {
+    let name = value.as_str().ok_or("it must be text")?;
+    let unknown = || format!("{name:?} is no event type; GET /api/event-types lists them");
+    let mut data = example_of(name).ok_or_else(unknown)?;
+    data.insert("test".to_owned(), json!(true));
+    Ok((name.to_owned(), data))
+}
+
 fn overlap(value: &Value) -> Result<Span, String> {
     let span: Span = parsed(value)?;
     let fits = span <= ROTATION_OVERLAP_MAX;
@@ -324,9 +333,13 @@ async fn delete(api: Api, call: Call) -> Answer {
     Ok(reply::no_content())
 }
 
+/// `{"type"?}`: a test message, or the example of an event type, which says `"test": true`.
 async fn test(api: Api, call: Call) -> Answer {
-    Fields::of(&call.body)?.finish()?;
-    let result = api.engine.test_webhook(&call.caller, id_of(&call)?).await?;
+    let id = id_of(&call)?;
+    let mut fields = Fields::of(&call.body)?;
+    let sample = fields.optional("type", sample);
+    fields.finish()?;
+    let result = api.engine.test_webhook(&call.caller, id, sample).await?;
     reply::ok(&attempt(&result))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use evenkeel_domain::webhook::AttemptResult;
 use evenkeel_events::Position;
+use serde_json::{Map, Value};
 
 use super::super::{Reply, message, message_id};
 use super::{Live, keys};
@@ -34,14 +35,18 @@ impl Live {
     }
 
     /// Sends a test message; the outcome counts for nothing.
-    pub(crate) fn test(&self, reply: Reply<AttemptResult>) {
+    pub(crate) fn test(
+        &self,
+        sample: Option<(String, Map<String, Value>)>,
+        reply: Reply<AttemptResult>,
+    ) {
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| !webhook.deleted) else {
             return drop(reply.send(Err(EngineError::NotFound("webhook"))));
         };
         let keys = keys(webhook, self.shell.now());
         let (target, headers) = (&webhook.target, webhook.target.headers.clone());
         self.send_aside(
-            message::test_request(&self.shell, self.id, target, keys, headers),
+            message::test_request(&self.shell, self.id, target, keys, headers, sample),
             reply,
         );
     }
