@@ -55,31 +55,7 @@ async fn what_comes_follows_the_schema_of_its_type() {
     let other = json!({"url": inbox.url("/other"), "events": ["index.paused"], "skipTest": true});
     let other = owner.post("/api/webhooks", other).await.location();
 
-    // A life with as many events as come without a venue that fails.
-    let index = constructed(&owner, "DRIFT").await;
-    let post = async |path: String, body: Value| owner.post(&path, body).await.fine();
-    let mut changed = halves("DRIFT");
-    changed["tags"] = json!(["income"]);
-    owner.put(&index, changed).await.fine();
-    push(&owner, "130", "100").await;
-    cycle(&owner).await;
-    rebalanced(&owner, &index, 2).await;
-    for verb in ["pause", "resume"] {
-        owner.post_empty(&format!("{index}/{verb}")).await.fine();
-    }
-    let trading = format!("{index}/trading");
-    let halted = json!({"mode": "HALTED", "reason": "a look"});
-    owner.put(&trading, halted).await.fine();
-    cycle(&owner).await;
-    owner.put(&trading, json!({"mode": "ACTIVE"})).await.fine();
-    cycle(&owner).await;
-    let cash = json!({"amount": "10", "invest": false});
-    post(format!("{index}/deposit"), cash).await;
-    post(format!("{index}/withdraw"), json!({"amount": "1"})).await;
-    let empty = created(&owner, halves("NONE")).await;
-    owner.send("DELETE", &empty, &[], "").await;
-    owner.post_empty(&format!("{other}/disable")).await.fine();
-
+    live(&owner, &other).await;
     let told = |messages: &[Message]| -> BTreeSet<String> {
         messages.iter().map(Message::event_type).collect()
     };
@@ -106,10 +82,47 @@ async fn what_comes_follows_the_schema_of_its_type() {
         catalogue.check(message);
     }
 
-    // A test message of any type is its example, and says that it is one.
+    every_type_has_a_test_message(&owner, &inbox, &all, &catalogue).await;
+    server.stop().await;
+}
+
+/// A life with as many events as come without a venue that fails.
+async fn live(owner: &Client, other: &str) {
+    let index = constructed(owner, "DRIFT").await;
+    let post = async |path: String, body: Value| owner.post(&path, body).await.fine();
+    let mut changed = halves("DRIFT");
+    changed["tags"] = json!(["income"]);
+    owner.put(&index, changed).await.fine();
+    push(owner, "130", "100").await;
+    cycle(owner).await;
+    rebalanced(owner, &index, 2).await;
+    for verb in ["pause", "resume"] {
+        owner.post_empty(&format!("{index}/{verb}")).await.fine();
+    }
+    let trading = format!("{index}/trading");
+    let halted = json!({"mode": "HALTED", "reason": "a look"});
+    owner.put(&trading, halted).await.fine();
+    cycle(owner).await;
+    owner.put(&trading, json!({"mode": "ACTIVE"})).await.fine();
+    cycle(owner).await;
+    let cash = json!({"amount": "10", "invest": false});
+    post(format!("{index}/deposit"), cash).await;
+    post(format!("{index}/withdraw"), json!({"amount": "1"})).await;
+    let empty = created(owner, halves("NONE")).await;
+    owner.send("DELETE", &empty, &[], "").await;
+    owner.post_empty(&format!("{other}/disable")).await.fine();
+}
+
+/// A test message of any type is its example, and says that it is one.
+async fn every_type_has_a_test_message(
+    owner: &Client,
+    inbox: &Inbox,
+    hook: &str,
+    catalogue: &Catalogue,
+) {
     inbox.clear();
     for name in catalogue.by_type.keys() {
-        let path = format!("{all}/test");
+        let path = format!("{hook}/test");
         let sent = owner.post(&path, json!({"type": name})).await.fine();
         assert_eq!(sent["status"], "SUCCEEDED", "{sent}");
     }
@@ -125,8 +138,7 @@ async fn what_comes_follows_the_schema_of_its_type() {
         types.insert(message.event_type());
     }
     assert!(types.iter().eq(catalogue.by_type.keys()));
-    let path = format!("{all}/test");
+    let path = format!("{hook}/test");
     let unknown = owner.post(&path, json!({"type": "index.exploded"})).await;
     unknown.refused(422, "validation_failed");
-    server.stop().await;
 }
