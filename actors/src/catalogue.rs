@@ -11,8 +11,8 @@ use evenkeel_domain::market::MarketEvent;
 use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStartedV1, TradeExecutedV1};
 use evenkeel_domain::trading::TradingEvent;
 use evenkeel_domain::webhook::{
-    SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2, WebhookEvent, WebhookUpdatedV1,
-    WebhookUpdatedV2,
+    AttemptFailedV1, DeliveryFailedV1, SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2,
+    WebhookEvent, WebhookUpdatedV1, WebhookUpdatedV2,
 };
 use evenkeel_events::codec::{self, CodecError};
 use serde_json::Value;
@@ -129,9 +129,9 @@ catalogue! {
         "webhook.secret_rotated" v 2 => Webhook(WebhookEvent::SecretRotated),
         "webhook.redelivery_requested" v 1 => Webhook(WebhookEvent::RedeliveryRequested),
         "webhook.checkpointed" v 1 => Webhook(WebhookEvent::Checkpointed),
-        "delivery.attempt_failed" v 1 => Webhook(WebhookEvent::AttemptFailed),
+        "delivery.attempt_failed" v 2 => Webhook(WebhookEvent::AttemptFailed),
         "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),
-        "delivery.failed" v 1 => Webhook(WebhookEvent::DeliveryFailed),
+        "delivery.failed" v 2 => Webhook(WebhookEvent::DeliveryFailed),
         "owner.created" v 2 => Access(AccessEvent::OwnerCreated),
         "token.issued" v 2 => Access(AccessEvent::TokenIssued),
         "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
@@ -149,6 +149,8 @@ catalogue! {
         "webhook.updated" v 1 WebhookUpdatedV1 => Webhook(WebhookEvent::Updated),
         "webhook.updated" v 2 WebhookUpdatedV2 => Webhook(WebhookEvent::Updated),
         "webhook.secret_rotated" v 1 SecretRotatedV1 => Webhook(WebhookEvent::SecretRotated),
+        "delivery.attempt_failed" v 1 AttemptFailedV1 => Webhook(WebhookEvent::AttemptFailed),
+        "delivery.failed" v 1 DeliveryFailedV1 => Webhook(WebhookEvent::DeliveryFailed),
         "owner.created" v 1 OwnerCreatedV1 => Access(AccessEvent::OwnerCreated),
         "token.issued" v 1 TokenIssuedV1 => Access(AccessEvent::TokenIssued),
     }

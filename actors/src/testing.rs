@@ -20,7 +20,7 @@ use evenkeel_domain::market::{RecordPrices, Source};
 use evenkeel_domain::values::{
     Amount, Asset, EventKey, IndexId, OwnerId, Percent, Price, Span, Timestamp, WebhookId,
 };
-use evenkeel_domain::webhook::AttemptResult;
+use evenkeel_domain::webhook::{Answer, AttemptResult};
 use evenkeel_events::{EventLog, MemoryLog};
 use evenkeel_snapshots::{MemorySnapshots, SnapshotStore};
 use tokio::sync::watch;
@@ -124,6 +124,7 @@ impl WebhookTransport for TestReceiver {
             status: Some(status),
             reason: venue::reason("no"),
             retry_after: None,
+            answer: Answer::default(),
         }
     }
 

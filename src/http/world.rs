@@ -13,7 +13,7 @@ use evenkeel_actors::ports::{
 };
 use evenkeel_actors::{Engine, MemoryKeys};
 use evenkeel_domain::values::{Sealed, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{AttemptResult, HeaderName, HeaderValue, Reason};
+use evenkeel_domain::webhook::{Answer, AttemptResult, HeaderName, HeaderValue, Reason};
 use evenkeel_events::MemoryLog;
 use evenkeel_snapshots::MemorySnapshots;
 
@@ -62,6 +62,7 @@ impl WebhookTransport for World {
             status: None,
             reason,
             retry_after: None,
+            answer: Answer::default(),
         }
     }
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {

@@ -8,8 +8,10 @@ use chrono::DateTime;
 use evenkeel_actors::ports::{
     Clock, SealRefused, SigningKey, UrlRefused, WebhookRequest, WebhookTransport,
 };
-use evenkeel_domain::values::{Sealed, Span, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{self, AttemptResult, HeaderName, IN_FLIGHT_MAX, Reason, Signature};
+use evenkeel_domain::values::{Sealed, Span, Text, Timestamp, WebhookId};
+use evenkeel_domain::webhook::{
+    self, ANSWER_MAX, Answer, AttemptResult, HeaderName, IN_FLIGHT_MAX, Reason, Signature,
+};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use url::Host;
@@ -25,6 +27,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is read of an answer: it is only looked at to free the connection for the next one.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// What is kept of the answer to an attempt that failed: characters have four bytes at most.
+const ANSWER_KEPT_BYTES: usize = 4 * ANSWER_MAX;
 
 /// Idle connections kept per receiver: what the windows of eight subscriptions to it take.
 const IDLE_CONNECTIONS_MAX: usize = 8 * IN_FLIGHT_MAX;
@@ -86,7 +91,7 @@ impl HttpTransport {
         self
     }
 
-    async fn attempt(&self, request: &WebhookRequest) -> Result<Response, String> {
+    async fn attempt(&self, request: &WebhookRequest) -> Result<(Response, Answer), String> {
         // Names are checked when they are resolved for dialling, literal addresses here.
         let url = self.names.policy.check_text(&request.url);
         let url = url.map_err(|error| error.to_string())?;
@@ -104,15 +109,20 @@ impl HttpTransport {
             .header("x-webhook-event", &request.event_type)
             .headers(self.headers(request)?)
             .body(request.body.clone());
-        let mut answer = post.send().await.map_err(|error| told(&error))?;
-        let mut read = 0;
+        let mut response = post.send().await.map_err(|error| told(&error))?;
+        let (mut read, mut begins) = (0, Vec::new());
         while read <= ANSWER_MAX_BYTES {
-            match answer.chunk().await.map_err(|error| told(&error))? {
-                Some(chunk) => read += chunk.len(),
+            match response.chunk().await.map_err(|error| told(&error))? {
+                Some(chunk) => {
+                    read += chunk.len();
+                    let room = ANSWER_KEPT_BYTES.saturating_sub(begins.len());
+                    begins.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                }
                 None => break,
             }
         }
-        Ok(answer)
+        let said = said(response.headers(), &begins);
+        Ok((response, said))
     }
 
     fn signatures(&self, request: &WebhookRequest, timestamp: i64) -> Result<String, String> {
@@ -154,8 +164,8 @@ impl HttpTransport {
         Ok(headers)
     }
 
-    fn judge(&self, answer: &Response) -> AttemptResult {
-        let status = answer.status();
+    fn judge(&self, response: &Response, answer: Answer) -> AttemptResult {
+        let status = response.status();
         if status.is_success() {
             return AttemptResult::Success {
                 status: status.as_u16(),
@@ -169,7 +179,8 @@ impl HttpTransport {
         AttemptResult::Failure {
             status: Some(status.as_u16()),
             reason: reason(&format!("{why}: status {status}")),
-            retry_after: retry_after(answer.headers(), self.wall_clock.now()),
+            retry_after: retry_after(response.headers(), self.wall_clock.now()),
+            answer,
         }
     }
 }
@@ -181,9 +192,10 @@ impl WebhookTransport for HttpTransport {
             status: None,
             reason: reason(text),
             retry_after: None,
+            answer: Answer::default(),
         };
         match tokio::time::timeout(self.timeout, self.attempt(request)).await {
-            Ok(Ok(answer)) => self.judge(&answer),
+            Ok(Ok((response, answer))) => self.judge(&response, answer),
             Ok(Err(why)) => failed(&why),
             Err(_) => failed(&format!("no complete answer within {:?}", self.timeout)),
         }
@@ -267,6 +279,23 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Span> {
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;
     Some(Timestamp::from_micros(date.timestamp_micros()).since(now))
+}
+
+/// What a receiver said, as far as it is kept.
+fn said(headers: &HeaderMap, begins: &[u8]) -> Answer {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    Answer {
+        content_type: kept(content_type.unwrap_or_default()),
+        body: kept(begins),
+    }
+}
+
+/// Text of a stranger: cut, and without what could move a reader's cursor.
+fn kept<const MAX: usize>(bytes: &[u8]) -> Text<MAX> {
+    let text = String::from_utf8_lossy(bytes);
+    let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let cut: String = visible.take(MAX).collect();
+    Text::optional(&cut).unwrap_or_default()
 }
 
 /// A reason, cut to the length that one may have.

@@ -204,6 +204,32 @@ async fn answers_are_judged_by_the_table() {
 }
 
 #[tokio::test]
+async fn what_a_receiver_said_is_kept_as_far_as_it_helps() {
+    let address = server(
+        b"HTTP/1.1 400 No\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nno\r\n\x1b[2J\xff",
+        false,
+    )
+    .await;
+    let transport = transport(loopback());
+    let result = transport
+        .send(&request(format!("http://{address}/"), &[1]))
+        .await;
+    let AttemptResult::Failure { answer, .. } = result else {
+        unreachable!("{result:?}")
+    };
+    assert_eq!(answer.content_type.as_str(), "text/plain");
+    assert_eq!(answer.body.as_str(), "no   [2J\u{fffd}");
+    let long = endless(b"HTTP/1.1 500 No\r\n\r\n", false).await;
+    let result = transport
+        .send(&request(format!("http://{long}/"), &[1]))
+        .await;
+    let AttemptResult::Failure { answer, .. } = result else {
+        unreachable!("{result:?}")
+    };
+    assert!(answer.body.as_str().chars().count() <= ANSWER_MAX);
+}
+
+#[tokio::test]
 async fn retry_after_is_read_in_both_forms() {
     let date: &'static [u8] = b"HTTP/1.1 503 Busy\r\nretry-after: Fri, 31 Dec 2100 23:59:59 GMT\r\ncontent-length: 0\r\n\r\n";
     let seconds: &'static [u8] =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Reason, Webhook, WebhookCreated, WebhookEvent};
+use super::{Latency, Reason, Webhook, WebhookCreated, WebhookEvent};
 use crate::values::Timestamp;
 
 /// Adopts an event.
@@ -47,6 +47,7 @@ pub fn apply(webhook: &mut Option<Webhook>, event: &WebhookEvent) {
         WebhookEvent::Delivered(e) => {
             webhook.failure_count = 0;
             webhook.succeeded = webhook.succeeded.saturating_add(1);
+            webhook.latency.add(e.duration_ms);
             webhook.end_delivery(e.position, e.low_water, e.at);
         }
         WebhookEvent::DeliveryFailed(e) => {
@@ -56,6 +57,14 @@ pub fn apply(webhook: &mut Option<Webhook>, event: &WebhookEvent) {
         }
         WebhookEvent::Checkpointed(e) => webhook.raise_low_water(e.low_water),
         WebhookEvent::RedeliveryRequested(e) => webhook.again.extend(&e.positions),
+    }
+}
+
+impl Latency {
+    fn add(&mut self, duration_ms: u32) {
+        self.total_ms = self.total_ms.saturating_add(u64::from(duration_ms));
+        self.max_ms = self.max_ms.max(duration_ms);
+        self.last_ms = duration_ms;
     }
 }
 
@@ -80,6 +89,7 @@ impl Webhook {
             last_triggered_at: None,
             succeeded: 0,
             failed: 0,
+            latency: Latency::default(),
             created_at: created.at,
             updated_at: created.at,
         }

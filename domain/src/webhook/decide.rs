@@ -1,7 +1,7 @@
 //! Commands of a subscription, why they are refused, and the events that they lead to.
 
 use super::{
-    AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, REDELIVERIES_MAX,
+    Answer, AttemptFailed, Checkpointed, Delivered, DeliveryFailed, FAILURES_MAX, REDELIVERIES_MAX,
     RETRY_AFTER_MAX, ROTATION_OVERLAP_MAX, Reason, RedeliveryRequested, SecretRotated, Target,
     Webhook, WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent,
     WebhookUpdated,
@@ -27,6 +27,8 @@ pub enum AttemptResult {
         reason: Reason,
         /// What the receiver asked for by `Retry-After`.
         retry_after: Option<Span>,
+        /// What it said.
+        answer: Answer,
     },
 }
 
@@ -236,6 +238,7 @@ fn take_in(
             status,
             reason,
             retry_after,
+            answer,
         } => {
             let next = webhook.target.retry.after(report.attempt);
             if let Some(span) = next.filter(|_| status != Some(GONE)) {
@@ -245,6 +248,8 @@ fn take_in(
                     attempt: report.attempt,
                     status,
                     reason,
+                    answer,
+                    duration_ms: report.duration_ms,
                     retry_at: at.plus(wait),
                     at,
                 })]);
@@ -255,6 +260,8 @@ fn take_in(
                 attempts: report.attempt,
                 status,
                 reason,
+                answer,
+                duration_ms: report.duration_ms,
                 low_water: report.low_water,
                 at,
             });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, Target};
+use super::{Answer, Reason, Target};
 use crate::values::{OwnerId, Sealed, Timestamp, WebhookId};
 
 /// What happened to a subscription.
@@ -104,7 +104,7 @@ pub struct SecretRotated {
     pub at: Timestamp,
 }
 
-/// `delivery.attempt_failed` v1.
+/// `delivery.attempt_failed` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptFailed {
@@ -116,6 +116,10 @@ pub struct AttemptFailed {
     pub status: Option<u16>,
     /// Why.
     pub reason: Reason,
+    /// What the receiver said.
+    pub answer: Answer,
+    /// Duration of the attempt in milliseconds.
+    pub duration_ms: u32,
     /// When the next attempt is due.
     pub retry_at: Timestamp,
     /// When.
@@ -140,7 +144,7 @@ pub struct Delivered {
     pub at: Timestamp,
 }
 
-/// `delivery.failed` v1.
+/// `delivery.failed` v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryFailed {
@@ -152,6 +156,10 @@ pub struct DeliveryFailed {
     pub status: Option<u16>,
     /// Why.
     pub reason: Reason,
+    /// What the receiver said to the last attempt.
+    pub answer: Answer,
+    /// Duration of the last attempt in milliseconds.
+    pub duration_ms: u32,
     /// Every matching event up to here has ended.
     pub low_water: u64,
     /// When.

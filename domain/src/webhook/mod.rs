@@ -30,7 +30,8 @@ pub use event::{
 pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
 pub use header::{HEADER_VALUE_MAX, HEADERS_MAX, Header, HeaderName, HeaderNameError, HeaderValue};
 pub use old::{
-    SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2, WebhookUpdatedV1, WebhookUpdatedV2,
+    AttemptFailedV1, DeliveryFailedV1, SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2,
+    WebhookUpdatedV1, WebhookUpdatedV2,
 };
 pub use target::{
     ATTEMPTS_MAX, Channel, INDEXES_MAX, RATE_MAX, RETRY_WAIT_MAX, Schedule, ScheduleError,
@@ -64,6 +65,31 @@ pub type Url = Text<2048>;
 pub type Description = Text<500>;
 /// A sentence that says why.
 pub type Reason = Text<300>;
+
+/// Longest part of a receiver's answer that is kept, in characters.
+pub const ANSWER_MAX: usize = 500;
+
+/// What a receiver said besides its status, as far as it is kept: for whoever looks for the fault.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// `content-type`.
+    pub content_type: Text<100>,
+    /// The beginning of the body, without control characters.
+    pub body: Text<ANSWER_MAX>,
+}
+
+/// How long the attempts that succeeded took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// All of them together, in milliseconds.
+    pub total_ms: u64,
+    /// The longest, in milliseconds.
+    pub max_ms: u32,
+    /// The last, in milliseconds.
+    pub last_ms: u32,
+}
 
 /// A subscription: the fold of its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +131,8 @@ pub struct Webhook {
     pub succeeded: u64,
     /// Deliveries that failed.
     pub failed: u64,
+    /// How long its receiver took.
+    pub latency: Latency,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was changed last by its owner, or disabled.

@@ -1,11 +1,12 @@
 //! Payloads of earlier versions, frozen, and what they are now. What was added since says of them
 //! what held then: every index, the schedule that is the default now, secrets that were all made
-//! by us.
+//! by us; what receivers said was not kept.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Description, Filter, Schedule, SecretRotated, Target, Url, WebhookCreated, WebhookUpdated,
+    Answer, AttemptFailed, DeliveryFailed, Description, Filter, Reason, Schedule, SecretRotated,
+    Target, Url, WebhookCreated, WebhookUpdated,
 };
 use crate::values::{IndexId, OwnerId, Timestamp, WebhookId};
 
@@ -139,6 +140,72 @@ impl From<SecretRotatedV1> for SecretRotated {
             generation: old.generation,
             secret: None,
             overlap_until: old.overlap_until,
+            at: old.at,
+        }
+    }
+}
+
+/// `delivery.attempt_failed` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptFailedV1 {
+    /// Position of the event that is delivered.
+    pub position: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// Why.
+    pub reason: Reason,
+    /// When the next attempt is due.
+    pub retry_at: Timestamp,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<AttemptFailedV1> for AttemptFailed {
+    fn from(old: AttemptFailedV1) -> Self {
+        Self {
+            position: old.position,
+            attempt: old.attempt,
+            status: old.status,
+            reason: old.reason,
+            answer: Answer::default(),
+            duration_ms: 0,
+            retry_at: old.retry_at,
+            at: old.at,
+        }
+    }
+}
+
+/// `delivery.failed` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryFailedV1 {
+    /// Position of the event that could not be delivered.
+    pub position: u64,
+    /// Attempts it took.
+    pub attempts: u32,
+    /// HTTP status of the last attempt, if there was an answer.
+    pub status: Option<u16>,
+    /// Why.
+    pub reason: Reason,
+    /// Every matching event up to here has ended.
+    pub low_water: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<DeliveryFailedV1> for DeliveryFailed {
+    fn from(old: DeliveryFailedV1) -> Self {
+        Self {
+            position: old.position,
+            attempts: old.attempts,
+            status: old.status,
+            reason: old.reason,
+            answer: Answer::default(),
+            duration_ms: 0,
+            low_water: old.low_water,
             at: old.at,
         }
     }

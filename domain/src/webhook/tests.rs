@@ -69,6 +69,7 @@ fn asked(
             status,
             reason: text("no answer"),
             retry_after,
+            answer: Answer::default(),
         },
     };
     WebhookCommand::Report(AttemptReport {

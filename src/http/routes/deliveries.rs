@@ -32,7 +32,8 @@ fn body(id: WebhookId, delivery: &DeliveryView) -> Value {
         DeliveryView::Retrying(failed) => json!({
             "deliveryId": delivery_id(id, failed.position), "position": failed.position,
             "status": delivery.status().as_str(), "attempts": failed.attempt, "statusCode": failed.status,
-            "reason": failed.reason, "retryAt": failed.retry_at, "at": failed.at,
+            "reason": failed.reason, "answer": failed.answer, "durationMs": failed.duration_ms,
+            "retryAt": failed.retry_at, "at": failed.at,
         }),
         DeliveryView::Succeeded(done) => json!({
             "deliveryId": delivery_id(id, done.position), "position": done.position,
@@ -42,7 +43,8 @@ fn body(id: WebhookId, delivery: &DeliveryView) -> Value {
         DeliveryView::Failed(failed) => json!({
             "deliveryId": delivery_id(id, failed.position), "position": failed.position,
             "status": delivery.status().as_str(), "attempts": failed.attempts, "statusCode": failed.status,
-            "reason": failed.reason, "at": failed.at,
+            "reason": failed.reason, "answer": failed.answer, "durationMs": failed.duration_ms,
+            "at": failed.at,
         }),
     }
 }

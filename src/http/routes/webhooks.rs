@@ -72,11 +72,21 @@ struct WebhookBody<'a> {
     failure_count: u32,
     succeeded: u64,
     failed: u64,
+    /// Of the attempts that succeeded, in milliseconds.
+    latency_ms: LatencyBody,
     last_triggered_at: Option<Timestamp>,
     disabled_reason: Option<&'a str>,
     version: u64,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LatencyBody {
+    average: u64,
+    max: u32,
+    last: u32,
 }
 
 fn body(view: &WebhookView) -> WebhookBody<'_> {
@@ -106,6 +116,11 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         failure_count: webhook.failure_count,
         succeeded: webhook.succeeded,
         failed: webhook.failed,
+        latency_ms: LatencyBody {
+            average: webhook.latency.total_ms / webhook.succeeded.max(1),
+            max: webhook.latency.max_ms,
+            last: webhook.latency.last_ms,
+        },
         last_triggered_at: webhook.last_triggered_at,
         disabled_reason: webhook.disabled_reason.as_ref().map(Text::as_str),
         version: view.version,
@@ -349,8 +364,13 @@ pub fn attempt(result: &AttemptResult) -> Value {
         AttemptResult::Success { status } => {
             json!({"status": "SUCCEEDED", "statusCode": status, "reason": null})
         }
-        AttemptResult::Failure { status, reason, .. } => {
-            json!({"status": "FAILED", "statusCode": status, "reason": reason})
+        AttemptResult::Failure {
+            status,
+            reason,
+            answer,
+            ..
+        } => {
+            json!({"status": "FAILED", "statusCode": status, "reason": reason, "answer": answer})
         }
     }
 }

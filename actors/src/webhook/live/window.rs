@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use evenkeel_domain::values::Timestamp;
 use evenkeel_domain::webhook::{
-    self, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, OPEN_MAX, RETRY_AFTER_MAX,
-    Reason, Webhook, WebhookCommand, WebhookEvent,
+    self, Answer, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, OPEN_MAX,
+    RETRY_AFTER_MAX, Reason, Webhook, WebhookCommand, WebhookEvent,
 };
 use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
 use tokio::time::Instant;
@@ -233,6 +233,7 @@ impl Live {
                     status: None,
                     reason,
                     retry_after: None,
+                    answer: Answer::default(),
                 };
                 let stage = Stage::Unreadable;
                 self.flights.insert(position, Flight { attempts, stage });

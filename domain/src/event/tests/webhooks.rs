@@ -4,9 +4,9 @@ use super::reason;
 use crate::testing::*;
 use crate::values::{IndexId, OwnerId, Sealed, Span, Text, WebhookId};
 use crate::webhook::{
-    AttemptFailed, Channel, Checkpointed, Delivered, DeliveryFailed, Filter, Header, HeaderName,
-    RATE_MAX, RedeliveryRequested, Schedule, SecretRotated, Signature, Target, WebhookCreated,
-    WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
+    Answer, AttemptFailed, Channel, Checkpointed, Delivered, DeliveryFailed, Filter, Header,
+    HeaderName, RATE_MAX, RedeliveryRequested, Schedule, SecretRotated, Signature, Target,
+    WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
 
 fn target() -> Target {
@@ -25,6 +25,13 @@ fn target() -> Target {
         signature: Signature::V1a,
         channel: Channel::Slack,
         ..Target::new(url, events)
+    }
+}
+
+fn answer() -> Answer {
+    Answer {
+        content_type: Text::required("text/plain").unwrap(),
+        body: Text::required("no").unwrap(),
     }
 }
 
@@ -59,6 +66,8 @@ pub(super) fn webhook_events() -> Vec<WebhookEvent> {
             attempt: 1,
             status: None,
             reason: reason(),
+            answer: answer(),
+            duration_ms: 7,
             retry_at: T0.plus(Span::from_secs(2)),
             at: T0,
         }),
@@ -75,6 +84,8 @@ pub(super) fn webhook_events() -> Vec<WebhookEvent> {
             attempts: 3,
             status: Some(500),
             reason: reason(),
+            answer: answer(),
+            duration_ms: 7,
             low_water: 5,
             at: T0,
         }),
