@@ -11,6 +11,7 @@
 pub mod copies;
 pub mod diff;
 pub mod exchange;
+pub mod head_exports;
 pub mod heads;
 pub mod past;
 pub mod rescue;

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::{CliError, Overrides, compose};
 use crate::admin;
+use crate::audit::head_exports::HeadExports;
+use crate::audit::heads::SigningKey;
 use crate::config::{Config, keys};
 use crate::engine::{DataDirectory, Engine};
 use crate::http::{self, Api};
@@ -63,6 +66,7 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
         Arc::clone(engine.clock()),
         Arc::clone(engine.entropy()),
     );
+    let exporting = export_heads(&config, &engine)?;
     let trimming = tokio::spawn(memory::trim_at_rest(engine.log().watch()));
     let drained = http::serve(
         listener,
@@ -74,9 +78,27 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
         tracing::warn!("requests were still in flight at the deadline");
     }
     trimming.abort();
+    if let Some(exporting) = exporting {
+        exporting.abort();
+    }
     engine.close().await.map_err(CliError::failed)?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Signs heads of the log on their schedule, when there is a key for it.
+fn export_heads(config: &Config, engine: &Engine) -> Result<Option<JoinHandle<()>>, CliError> {
+    let Some(key) = &config.heads.key else {
+        return Ok(None);
+    };
+    let unusable = |error: &dyn std::fmt::Display| CliError::Usage(format!("heads.key: {error}"));
+    let key = SigningKey::read(key).map_err(|error| unusable(&error))?;
+    let path = &config.heads.file;
+    let exports = HeadExports::open(key, path)
+        .map_err(|error| CliError::Failed(format!("signed heads, {}: {error}", path.display())))?;
+    let (log, clock) = (Arc::clone(engine.log()), Arc::clone(engine.clock()));
+    let run = exports.run(log, clock, config.heads.every);
+    Ok(Some(tokio::spawn(run)))
 }
 
 /// The engine that the configuration describes.

@@ -58,6 +58,9 @@ keys! {
     ROWS_PER_MINUTE = "csv.rows_per_minute", "EVENKEEL_CSV_ROWS_PER_MINUTE", "60", "a whole number from 1";
     POINTER = "http.pointer", "EVENKEEL_HTTP_POINTER", "/{asset}/usd", "a JSON pointer with {asset}, such as /{asset}/usd";
     HEADER = "http.header", "EVENKEEL_HTTP_HEADER", "", "a header as NAME: VALUE", secret;
+    HEADS_KEY = "heads.key", "EVENKEEL_HEADS_KEY", "", "a file with an ed25519 private key, such as `evenkeel log key` makes; without one no heads are signed";
+    HEADS_FILE = "heads.file", "EVENKEEL_HEADS_FILE", "signed-heads.jsonl", "a file that signed heads are appended to";
+    HEADS_EVERY = "heads.every", "EVENKEEL_HEADS_EVERY", "1h", "a span of time from 1s to 24h";
     LOG_FORMAT = "log.format", "EVENKEEL_LOG_FORMAT", "auto", "auto (text on a terminal, else JSON), text or json";
     LOG_LEVEL = "log.level", "EVENKEEL_LOG", "info", "error, warn, info, debug, trace, or a filter such as info,evenkeel::http=debug";
     COMMANDS_IN_FLIGHT = "limits.commands_in_flight", "EVENKEEL_LIMITS_COMMANDS_IN_FLIGHT", "1024", "a whole number from 1";

@@ -71,6 +71,8 @@ pub struct Config {
     pub csv: Csv,
     /// How the HTTP feed is asked and read.
     pub http: Http,
+    /// Which heads of the log are signed.
+    pub heads: Heads,
     /// How logs are written.
     pub log: Log,
     /// How much is let in.
@@ -98,6 +100,17 @@ pub struct Webhooks {
     pub allow_http: bool,
     /// The key of their secrets; without one it is a file in the data directory.
     pub key: Option<SecretKeeper>,
+}
+
+/// Which heads of the log are signed, and where the statements go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heads {
+    /// The private key's file; without one no heads are signed.
+    pub key: Option<PathBuf>,
+    /// What they are appended to.
+    pub file: PathBuf,
+    /// How often.
+    pub every: Duration,
 }
 
 /// How the paper venue trades.

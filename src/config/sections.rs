@@ -6,7 +6,7 @@ use evenkeel_domain::market::PriceGuard;
 use super::keys;
 use super::layers::Layers;
 use super::values::{self, Reader};
-use super::{Config, Csv, DriftMonitor, Http, Limits, Log, Paper, Webhooks};
+use super::{Config, Csv, DriftMonitor, Heads, Http, Limits, Log, Paper, Webhooks};
 
 /// The whole configuration; none when a value is wrong.
 pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
@@ -17,7 +17,7 @@ pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
     let (drift_monitor, webhooks) = (drift_monitor(read), webhooks(read));
     let (paper, price_guard) = (paper(read), price_guard(read));
     let rows_per_minute = read.value(&keys::ROWS_PER_MINUTE, values::at_least_one);
-    let (http, log, limits) = (http(read), log(read), limits(read));
+    let (http, heads, log, limits) = (http(read), heads(read), log(read), limits(read));
     Some(Config {
         data: data?,
         listen: listen?,
@@ -31,6 +31,7 @@ pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
             rows_per_minute: rows_per_minute?,
         },
         http: http?,
+        heads: heads?,
         log: log?,
         limits: limits?,
         layers: layers.clone(),
@@ -92,6 +93,17 @@ fn http(read: &mut Reader) -> Option<Http> {
     Some(Http {
         pointer: pointer?,
         header: header?,
+    })
+}
+
+fn heads(read: &mut Reader) -> Option<Heads> {
+    let key = read.value(&keys::HEADS_KEY, values::optional_path);
+    let file = read.value(&keys::HEADS_FILE, values::path);
+    let every = read.value(&keys::HEADS_EVERY, values::heads_every);
+    Some(Heads {
+        key: key?,
+        file: file?,
+        every: every?,
     })
 }
 

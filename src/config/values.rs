@@ -105,11 +105,31 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> 
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
+/// How often heads are signed: not with every commit, and not so seldom that a day could be
+/// rewritten unseen.
+const HEADS_EVERY_MIN: Span = Span::from_secs(1);
+const HEADS_EVERY_MAX: Span = Span::from_hours(24);
+
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         Err("it is empty".to_owned())
     } else {
         Ok(text.into())
+    }
+}
+
+pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+pub(super) fn heads_every(text: &str) -> Result<Duration, String> {
+    let span: Span = parsed(text)?;
+    if (HEADS_EVERY_MIN..=HEADS_EVERY_MAX).contains(&span) {
+        Ok(Duration::from_millis(span.as_millis()))
+    } else {
+        Err(format!(
+            "it is not from {HEADS_EVERY_MIN} to {HEADS_EVERY_MAX}"
+        ))
     }
 }
 

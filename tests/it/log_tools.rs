@@ -214,6 +214,41 @@ async fn the_tail_follows_a_running_server_past_a_restart() {
     );
 }
 
+#[tokio::test]
+async fn a_server_signs_heads_on_its_schedule() {
+    let home = Home::new();
+    let (key, heads) = (home.beside("key"), home.beside("heads"));
+    let public = home.run(&["log", "key", &text(&key)]).fine();
+    let home = home
+        .env("EVENKEEL_HEADS_KEY", text(&key))
+        .env("EVENKEEL_HEADS_FILE", text(&heads))
+        .env("EVENKEEL_HEADS_EVERY", "1s");
+    let server = home.serve();
+    let lines = async |count: usize| {
+        eventually("a signed head", async || {
+            let text = std::fs::read_to_string(&heads).unwrap_or_default();
+            (text.lines().count() >= count).then_some(())
+        })
+        .await;
+    };
+    lines(1).await;
+    server.admin.owner("ann").await;
+    lines(2).await;
+    server.stop().await;
+    let check = [
+        "log",
+        "verify",
+        "--head",
+        &text(&heads),
+        "--key",
+        public.trim(),
+    ];
+    let said = home.run(&check).fine();
+    assert!(said.contains("signed heads"), "{said}");
+    let wrong = home.env("EVENKEEL_HEADS_KEY", text(&heads));
+    ends_with(&wrong, 2, &["serve"], "heads.key");
+}
+
 #[test]
 fn a_signed_head_tells_whether_history_was_rewritten() {
     let home = played("3");
