@@ -119,7 +119,10 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
-    Ok((!text.is_empty()).then(|| text.into()))
+    if text.is_empty() {
+        return Ok(None);
+    }
+    path(text).map(Some)
 }
 
 pub(super) fn heads_every(text: &str) -> Result<Duration, String> {
