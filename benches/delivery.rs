@@ -1,11 +1,12 @@
 //! Deliveries on loopback, all of them durable: how many per second, how soon, in how much memory.
 //!
 //! `cargo bench --bench delivery` prints lines to read, `-- --json` one JSON object per figure.
-//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, backlog,
+//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, crowd, backlog,
 //! pending.
 //!
 //! ```text
 //! steady    an index is paused or resumed at its time ─► log ─► attempt ─► receipt
+//! crowd     the same beside 500 receivers that never answer
 //! backlog   a disabled subscription is enabled on 20,000 events ─► the last receipt
 //! pending   a subscription is enabled on a million events; its receiver never answers
 //! ```
@@ -54,6 +55,9 @@ use figure::{Against, Figure, memory_bytes};
 const INDEXES: usize = 200;
 /// Deliveries per second at each steady load, and the p99 that is aimed at, in milliseconds.
 const STEADY: [(usize, f64); 3] = [(200, 7.0), (500, 50.0), (2_000, 50.0)];
+/// Receivers that hang beside a healthy one, and the load of that.
+const CROWD: usize = 500;
+const CROWD_PER_SECOND: usize = 200;
 /// How long each steady load lasts.
 const STEADY_SECONDS: usize = 5;
 /// Events that wait for one subscription, or for each of several.
@@ -258,35 +262,77 @@ fn rank(sorted: &[f64], per_cent: usize) -> f64 {
     sorted[(sorted.len() * per_cent / 100).min(sorted.len() - 1)]
 }
 
-/// Events come at their time, however the deliveries are doing.
+/// One load: events come at their time, however the deliveries are doing. Gives the p99 of those
+/// in milliseconds.
+async fn p99_at(
+    engine: &Engine,
+    receiver: &Receiver,
+    ids: &[IndexId],
+    per_second: usize,
+    turns: &mut usize,
+) -> f64 {
+    receiver.forget();
+    let every = Duration::from_secs(1) / u32::try_from(per_second).unwrap();
+    let mut due = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..per_second * STEADY_SECONDS {
+        due += every;
+        tokio::time::sleep_until(due.into()).await;
+        let (id, round) = (ids[*turns % INDEXES], *turns / INDEXES);
+        running.spawn(turn((**engine).clone(), id, round));
+        *turns += 1;
+    }
+    running.join_all().await;
+    receiver.wait_for(per_second * STEADY_SECONDS).await;
+    let mut took = receiver.took_ms.borrow().clone();
+    took.sort_by(f64::total_cmp);
+    rank(&took, 99)
+}
+
+/// Three loads, one after the other.
 async fn steady(folder: &Path) -> Vec<Figure> {
     let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
     let ids = indexes(&engine).await;
     subscribe(&engine, &receiver.url("/hook"), true).await;
     let (mut figures, mut turns) = (Vec::new(), 0);
     for (per_second, aim_p99) in STEADY {
-        receiver.forget();
-        let every = Duration::from_secs(1) / u32::try_from(per_second).unwrap();
-        let mut due = Instant::now();
-        let mut running = tokio::task::JoinSet::new();
-        for _ in 0..per_second * STEADY_SECONDS {
-            due += every;
-            tokio::time::sleep_until(due.into()).await;
-            let (id, round) = (ids[turns % INDEXES], turns / INDEXES);
-            running.spawn(turn((*engine).clone(), id, round));
-            turns += 1;
-        }
-        running.join_all().await;
-        receiver.wait_for(per_second * STEADY_SECONDS).await;
+        let p99 = p99_at(&engine, &receiver, &ids, per_second, &mut turns).await;
         let mut took = receiver.took_ms.borrow().clone();
         took.sort_by(f64::total_cmp);
         let name = |what| format!("append to receipt at {per_second}/s, {what}");
         figures.push(figure(name("p50"), rank(&took, 50), "ms", Against::Nothing));
-        let p99 = rank(&took, 99);
         figures.push(figure(name("p99"), p99, "ms", Against::Aim(aim_p99)));
     }
     engine.close().await.unwrap();
     figures
+}
+
+/// The same load beside receivers that take connections and never answer.
+async fn crowd(folder: &Path) -> Vec<Figure> {
+    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
+    let hanging = Receiver::start(false).await;
+    let ids = indexes(&engine).await;
+    subscribe(&engine, &receiver.url("/hook"), true).await;
+    let mut turns = 0;
+    let alone = p99_at(&engine, &receiver, &ids, CROWD_PER_SECOND, &mut turns).await;
+    for n in 0..CROWD {
+        subscribe(&engine, &hanging.url(&format!("/{n}")), true).await;
+    }
+    turn((*engine).clone(), ids[turns % INDEXES], turns / INDEXES).await;
+    turns += 1;
+    hanging.wait_for(CROWD).await;
+    let beside = p99_at(&engine, &receiver, &ids, CROWD_PER_SECOND, &mut turns).await;
+    engine.close().await.unwrap();
+    let name = format!("p99 at {CROWD_PER_SECOND}/s beside {CROWD} hanging receivers");
+    vec![
+        figure(
+            format!("p99 at {CROWD_PER_SECOND}/s alone"),
+            alone,
+            "ms",
+            Against::Nothing,
+        ),
+        figure(name, beside, "ms", Against::Aim(2.0 * alone)),
+    ]
 }
 
 /// Deliveries per second of subscriptions that have so many events before them.
@@ -406,7 +452,7 @@ async fn pending(folder: &Path) -> Vec<Figure> {
 
 async fn measure(only: &str) -> Vec<Figure> {
     let mut all = Vec::new();
-    for load in ["steady", "backlog", "pending"] {
+    for load in ["steady", "crowd", "backlog", "pending"] {
         if !(only.is_empty() || only.contains(load)) {
             continue;
         }
@@ -415,6 +461,7 @@ async fn measure(only: &str) -> Vec<Figure> {
         eprintln!("{load}: log on disk in {}", data.display());
         all.extend(match load {
             "steady" => steady(&data).await,
+            "crowd" => crowd(&data).await,
             "backlog" => backlog(&data).await,
             _ => pending(&data).await,
         });

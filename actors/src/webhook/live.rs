@@ -202,7 +202,7 @@ impl Live {
 
     /// Takes over what the dispatcher has noted. When everything before was looked at, nothing
     /// that matches lies between there and the first new event.
-    pub(crate) async fn wake(&mut self) -> Result<(), Halt> {
+    fn take_wake(&mut self) {
         let Wake { first, last } = {
             let mut wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
             let noted = *wake;
@@ -213,7 +213,6 @@ impl Live {
             self.scanned = self.scanned.max(first - 1);
         }
         self.target = self.target.max(last);
-        self.fill().await
     }
 
     pub(crate) async fn command(

@@ -100,7 +100,7 @@ impl Actor for WebhookActor {
         live: &mut Live,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WebhookMsg::Wake => live.wake().await?,
+            WebhookMsg::Wake => live.fill().await?,
             WebhookMsg::Attempted => live.attempted().await?,
             WebhookMsg::Retry(position) => live.retry(position).await?,
             WebhookMsg::Paced => live.paced().await?,

@@ -27,7 +27,13 @@ const PAGE_MAX: usize = 256;
 impl Live {
     /// Makes the retries that are due, then begins deliveries, until the window is full or
     /// everything has been looked at.
-    pub(super) async fn fill(&mut self) -> Result<(), Halt> {
+    ///
+    /// What the dispatcher has noted is taken only while there is a place: until then it sends no
+    /// further message, and a crowd of subscriptions that hang costs nothing per event.
+    pub(crate) async fn fill(&mut self) -> Result<(), Halt> {
+        if self.has_place() {
+            self.take_wake();
+        }
         while self.has_place() {
             let Some(position) = self.due.pop_first() else {
                 break;
