@@ -21,7 +21,7 @@ use crate::log::{Head, Position};
 /// than 16 values.
 const NEWEST_FRAMES: usize = 32;
 
-/// Frames that are read and hashed ahead of the indexing: 3 MiB at most.
+/// Frames that are read and hashed ahead of the indexing: 1 MiB at most.
 const AHEAD_FRAMES: usize = 32;
 
 /// Where and why the log cannot be vouched for.
