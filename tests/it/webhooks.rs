@@ -141,6 +141,27 @@ async fn a_delivery_is_tried_three_times_and_ten_failures_disable() {
     for id in &ids {
         assert_eq!(ids.iter().filter(|other| *other == id).count(), 3, "{id}");
     }
+    let failed = format!("{path}/deliveries?status=FAILED");
+    let failed = owner.get(&failed).await.fine()["items"].clone();
+    assert_eq!(failed.as_array().unwrap().len(), 10);
+    let one = failed[0]["deliveryId"].as_str().unwrap();
+    let one = owner.get(&format!("{path}/deliveries/{one}")).await.fine();
+    let sent = messages
+        .iter()
+        .find(|m| m.header("webhook-id") == one["request"]["headers"]["webhook-id"])
+        .unwrap();
+    assert_eq!(one["request"]["body"], sent.json());
+    let outcomes: Vec<_> = one["outcomes"].as_array().unwrap().iter().collect();
+    let told = |name: &str| {
+        outcomes
+            .iter()
+            .map(|it| it[name].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told("status"), ["FAILED", "RETRYING", "RETRYING"]);
+    assert_eq!(told("attempts"), [3, 2, 1]);
+    assert_eq!(told("statusCode"), [503, 503, 503]);
+    assert_eq!(one["complete"], true);
     // What was missed comes when it is enabled again, from where it stopped.
     inbox.answer(200);
     inbox.clear();

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::drift::DriftReport;
 use evenkeel_domain::event::Event;
@@ -293,6 +294,21 @@ impl WebhookWish {
     }
 }
 
+/// One delivery: what is sent, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryPage {
+    /// `webhook-id`.
+    pub message_id: String,
+    /// The type of the event.
+    pub event_type: String,
+    /// The body, as the subscription's channel has it now.
+    pub body: Bytes,
+    /// How its attempts ended, the newest first.
+    pub outcomes: Vec<DeliveryView>,
+    /// Whether these are all: of a delivery of long ago the oldest may be missing.
+    pub complete: bool,
+}
+
 /// Which deliveries are made once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
@@ -366,6 +382,15 @@ impl DeliveryView {
             Self::Retrying(_) => DeliveryStatus::Retrying,
             Self::Succeeded(_) => DeliveryStatus::Succeeded,
             Self::Failed(_) => DeliveryStatus::Failed,
+        }
+    }
+
+    /// The position of the event that is delivered.
+    pub const fn position(&self) -> u64 {
+        match self {
+            Self::Retrying(attempt) => attempt.position,
+            Self::Succeeded(delivered) => delivered.position,
+            Self::Failed(failed) => failed.position,
         }
     }
 }

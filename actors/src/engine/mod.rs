@@ -2,6 +2,7 @@
 
 mod answers;
 mod audit;
+mod deliveries;
 mod error;
 mod indexes;
 mod owners;
@@ -12,9 +13,9 @@ mod start;
 mod webhooks;
 
 pub use answers::{
-    Caller, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage, IndexFilter,
-    IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer, Redelivery,
-    RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
+    Caller, DeliveryPage, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage,
+    IndexFilter, IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer,
+    Redelivery, RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
 };
 pub use error::EngineError;
 pub use settings::{Ports, Settings};

@@ -1,35 +1,18 @@
 //! Webhooks: commands go to the subscription's actor.
 
-use std::collections::HashSet;
 use std::ops::Bound;
 
-use evenkeel_domain::Event;
-use evenkeel_domain::values::{OwnerId, Span, Timestamp, WebhookId};
+use evenkeel_domain::values::{OwnerId, Span, WebhookId};
 use evenkeel_domain::webhook::{
-    AttemptResult, Header, HeaderName, HeaderValue, REDELIVERIES_MAX, Reason, Target, Webhook,
-    WebhookCommand, WebhookEvent,
+    AttemptResult, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand,
 };
-use evenkeel_events::{OwnerKey, Position};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use super::audit::read_error;
-use super::{
-    Caller, DeliveryStatus, DeliveryView, Engine, EngineError, HistoryPage, LoggedEvent,
-    Redelivery, RedeliveryAnswer, WebhookView, WebhookWish, answered,
-};
-use crate::dispatcher::wants;
+use super::{Caller, Engine, EngineError, WebhookView, WebhookWish, answered};
 use crate::ports::{SealRefused, SigningKey};
-use crate::streams;
 use crate::webhook::{CommandRequest, WebhookMsg, test_request};
 use crate::webhooks::WebhooksMsg;
-
-/// Outcomes looked at at once for those that failed.
-const OUTCOMES_PAGE: usize = 500;
-/// Events looked at at once for those of a range.
-const RANGE_PAGE: usize = 1_000;
-/// Such looks of one request: it answers with how far it came.
-const RANGE_PAGES_MAX: usize = 20;
 
 impl Engine {
     /// Makes a subscription. Unless `skip_test`, its URL is tried first with a signed test message.
@@ -297,142 +280,7 @@ impl Engine {
             .await
     }
 
-    /// Ended deliveries and failed attempts, newest first; `only` those of one status.
-    pub async fn deliveries(
-        &self,
-        caller: &Caller,
-        id: WebhookId,
-        only: Option<DeliveryStatus>,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<HistoryPage<DeliveryView>, EngineError> {
-        self.own(caller, id)?;
-        let all = |logged: LoggedEvent| match logged.event {
-            Event::Webhook(WebhookEvent::AttemptFailed(attempt)) => {
-                Some(DeliveryView::Retrying(attempt))
-            }
-            Event::Webhook(WebhookEvent::Delivered(delivered)) => {
-                Some(DeliveryView::Succeeded(delivered))
-            }
-            Event::Webhook(WebhookEvent::DeliveryFailed(failed)) => {
-                Some(DeliveryView::Failed(failed))
-            }
-            _ => None,
-        };
-        let take =
-            |logged| all(logged).filter(|view| only.is_none_or(|status| view.status() == status));
-        self.history(&streams::webhook(id), before, limit, take)
-            .await
-    }
-
-    /// Makes deliveries once more, in the queue: those that failed since a time, or those of a
-    /// range of positions. They come with their ids of then.
-    pub async fn redeliver(
-        &self,
-        caller: &Caller,
-        id: WebhookId,
-        which: Redelivery,
-    ) -> Result<RedeliveryAnswer, EngineError> {
-        let _place = self.admit()?;
-        let owner = self.own(caller, id)?;
-        let webhook = self.webhook(caller, id).await?.webhook;
-        let room = REDELIVERIES_MAX.saturating_sub(webhook.again.len());
-        let (positions, next) = match which {
-            Redelivery::FailedSince(since) => (self.failed_since(id, since, room).await?, None),
-            Redelivery::Range { from, to } => self.in_range(&webhook, from, to, room).await?,
-        };
-        let requested = positions.len();
-        let command = WebhookCommand::Redeliver { positions };
-        self.send(caller, owner, id, command).await?;
-        Ok(RedeliveryAnswer { requested, next })
-    }
-
-    /// The deliveries whose last outcome since a time is a failure, up to `room`, newest first.
-    async fn failed_since(
-        &self,
-        id: WebhookId,
-        since: Timestamp,
-        room: usize,
-    ) -> Result<Vec<Position>, EngineError> {
-        let (mut seen, mut failed, mut before) = (HashSet::new(), Vec::new(), None);
-        loop {
-            let outcome = |logged: LoggedEvent| match logged.event {
-                Event::Webhook(WebhookEvent::Delivered(it)) => Some((it.position, it.at, false)),
-                Event::Webhook(WebhookEvent::DeliveryFailed(it)) => {
-                    Some((it.position, it.at, true))
-                }
-                _ => None,
-            };
-            let stream = streams::webhook(id);
-            let page = self
-                .history(&stream, before, OUTCOMES_PAGE, outcome)
-                .await?;
-            for (position, at, has_failed) in page.items {
-                if at < since || failed.len() == room {
-                    return Ok(failed);
-                }
-                if seen.insert(position) && has_failed {
-                    failed.push(position);
-                }
-            }
-            if page.next.is_none() {
-                return Ok(failed);
-            }
-            before = page.next;
-        }
-    }
-
-    /// The ended deliveries of a range of positions, up to `room`, and where the next part begins.
-    async fn in_range(
-        &self,
-        webhook: &Webhook,
-        from: Position,
-        to: Position,
-        room: usize,
-    ) -> Result<(Vec<Position>, Option<Position>), EngineError> {
-        let (mut found, mut after) = (Vec::new(), from.saturating_sub(1));
-        let log = &self.shell().journal.log;
-        let to = to.min(log.head().position);
-        for _ in 0..RANGE_PAGES_MAX {
-            if after >= to {
-                return Ok((found, None));
-            }
-            let page = log.read(after, RANGE_PAGE).await;
-            for recorded in page.map_err(read_error)? {
-                if recorded.position > to {
-                    return Ok((found, None));
-                }
-                let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-                let is_other = recorded.stream != streams::webhook(webhook.webhook_id);
-                if own && is_other && wants(self.shell(), &webhook.target, &recorded) {
-                    if found.len() == room {
-                        return Ok((found, Some(recorded.position)));
-                    }
-                    if webhook.has_ended(recorded.position) {
-                        found.push(recorded.position);
-                    }
-                }
-                after = recorded.position;
-            }
-        }
-        Ok((found, Some(after + 1)))
-    }
-
-    /// Sends the event at a position once more, outside the queue, and says how it went.
-    pub async fn resend(
-        &self,
-        caller: &Caller,
-        id: WebhookId,
-        position: Position,
-    ) -> Result<AttemptResult, EngineError> {
-        let _place = self.admit()?;
-        self.own(caller, id)?;
-        let (reply, answer) = oneshot::channel();
-        self.to_webhook(id, WebhookMsg::Resend(position, reply))?;
-        answered("the webhook", answer).await
-    }
-
-    async fn send(
+    pub(super) async fn send(
         &self,
         caller: &Caller,
         owner: OwnerId,
@@ -453,14 +301,14 @@ impl Engine {
     }
 
     /// Another owner's subscription does not exist for the caller.
-    fn own(&self, caller: &Caller, id: WebhookId) -> Result<OwnerId, EngineError> {
+    pub(super) fn own(&self, caller: &Caller, id: WebhookId) -> Result<OwnerId, EngineError> {
         let owner = self.shell().webhooks.read().get(&id).copied();
         owner
             .filter(|owner| caller.is_admin() || *owner == caller.owner)
             .ok_or(EngineError::NotFound("webhook"))
     }
 
-    fn to_webhook(&self, id: WebhookId, message: WebhookMsg) -> Result<(), EngineError> {
+    pub(super) fn to_webhook(&self, id: WebhookId, message: WebhookMsg) -> Result<(), EngineError> {
         let actor = self.inner.webhook_registry.read().get(&id).cloned();
         let sent = actor.is_some_and(|actor| actor.cast(message).is_ok());
         if sent {

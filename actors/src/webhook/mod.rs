@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 pub(crate) use live::Live;
-pub(crate) use message::{message_id, test_request};
+pub(crate) use message::{body as message_body, message_id, test_request};
 
 use crate::dispatcher::Routes;
 use crate::engine::{EngineError, WebhookView};

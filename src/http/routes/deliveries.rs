@@ -1,6 +1,7 @@
 //! `/api/webhooks/{id}/deliveries`: what became of them, and once more by hand.
 //!
-//! `?status=FAILED` shows those of one status. A delivery is known by its subscription and the position of its event: `whk_…-123`.
+//! `?status=FAILED` shows those of one status. A delivery is known by its subscription and the
+//! position of its event: `whk_…-123`.
 
 use evenkeel_actors::engine::{DeliveryView, Redelivery};
 use evenkeel_domain::access::Scope;
@@ -18,10 +19,12 @@ use crate::http::router::{Call, Row};
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
     let list = "/api/webhooks/{id}/deliveries";
+    let one = "/api/webhooks/{id}/deliveries/{delivery}";
     let retry = "/api/webhooks/{id}/deliveries/{delivery}/retry";
     let redeliver = "/api/webhooks/{id}/redeliver";
     vec![
         Row::needs(Scope::Read, Method::GET, list, history),
+        Row::needs(Scope::Read, Method::GET, one, load),
         Row::needs(Scope::Webhooks, Method::POST, retry, again),
         Row::needs(Scope::Webhooks, Method::POST, redeliver, many_again),
     ]
@@ -79,11 +82,44 @@ async fn history(api: Api, mut call: Call) -> Answer {
     })
 }
 
+/// The position that the path names, and the delivery's id.
+fn named(call: &Call, id: WebhookId) -> Result<(u64, &str), Problem> {
+    let delivery = call.params.get(1).map_or("", String::as_str);
+    let position = position(id, delivery).ok_or_else(|| Problem::not_found("delivery"))?;
+    Ok((position, delivery))
+}
+
+/// What is sent, and what became of each attempt. Signature and time are made with each attempt,
+/// and what the owner's own headers say is shown to nobody.
+async fn load(api: Api, call: Call) -> Answer {
+    let id = id_of(&call)?;
+    let (position, delivery) = named(&call, id)?;
+    let delivery = delivery.to_owned();
+    call.query.finish()?;
+    let page = api.engine.delivery(&call.caller, id, position).await?;
+    let outcomes: Vec<Value> = page.outcomes.iter().map(|it| body(id, it)).collect();
+    let sent: Value = serde_json::from_slice(&page.body).unwrap_or_default();
+    reply::ok(&json!({
+        "deliveryId": delivery,
+        "position": position,
+        "eventType": page.event_type,
+        "request": {
+            "headers": {
+                "content-type": "application/json",
+                "webhook-id": page.message_id,
+                "x-webhook-event": page.event_type,
+            },
+            "body": sent,
+        },
+        "outcomes": outcomes,
+        "complete": page.complete,
+    }))
+}
+
 async fn again(api: Api, call: Call) -> Answer {
     let id = id_of(&call)?;
     Fields::of(&call.body)?.finish()?;
-    let delivery = call.params.get(1).map_or("", String::as_str);
-    let position = position(id, delivery).ok_or_else(|| Problem::not_found("delivery"))?;
+    let (position, delivery) = named(&call, id)?;
     let result = api.engine.resend(&call.caller, id, position).await?;
     let mut body = attempt(&result);
     body["deliveryId"] = delivery.into();

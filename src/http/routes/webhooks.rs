@@ -72,8 +72,8 @@ struct WebhookBody<'a> {
     failure_count: u32,
     succeeded: u64,
     failed: u64,
-    /// Of the attempts that succeeded, in milliseconds.
-    latency_ms: LatencyBody,
+    /// Of the attempts that succeeded.
+    latency: LatencyBody,
     last_triggered_at: Option<Timestamp>,
     disabled_reason: Option<&'a str>,
     version: u64,
@@ -82,10 +82,12 @@ struct WebhookBody<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct LatencyBody {
+    #[serde(rename = "averageMs")]
     average: u64,
+    #[serde(rename = "maxMs")]
     max: u32,
+    #[serde(rename = "lastMs")]
     last: u32,
 }
 
@@ -116,7 +118,7 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         failure_count: webhook.failure_count,
         succeeded: webhook.succeeded,
         failed: webhook.failed,
-        latency_ms: LatencyBody {
+        latency: LatencyBody {
             average: webhook.latency.total_ms / webhook.succeeded.max(1),
             max: webhook.latency.max_ms,
             last: webhook.latency.last_ms,

@@ -1,7 +1,7 @@
 //! The fields that clients are told of. One may be added, none may go.
 
 /// Numbers that count things; every other quantity is a string.
-pub const COUNTS: [&str; 22] = [
+pub const COUNTS: [&str; 26] = [
     "version",
     "position",
     "payloadVersion",
@@ -18,6 +18,10 @@ pub const COUNTS: [&str; 22] = [
     "succeeded",
     "coalesced",
     "durationMs",
+    "averageMs",
+    "maxMs",
+    "lastMs",
+    "ratePerSecond",
     "failureCount",
     "accepted",
     "attempts",
