@@ -14,7 +14,7 @@ use evenkeel_domain::trading::Trading;
 use evenkeel_domain::values::{IndexId, OwnerId, RebalanceId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{self, Webhook};
 use evenkeel_events::codec;
-use evenkeel_events::{EventLog, Position, Recorded};
+use evenkeel_events::{EventLog, Pages, Position, Recorded};
 
 use crate::journal::{self, ReplayError};
 
@@ -81,8 +81,9 @@ impl Books {
     /// Replays a log.
     pub async fn replay(log: &dyn EventLog, until: Until) -> Result<Self, ReplayError> {
         let mut books = Self::default();
+        let mut pages = Pages::after(log, 0, PAGE);
         loop {
-            let page = log.read(books.position, PAGE).await?;
+            let page = pages.next().await?;
             if page.is_empty() {
                 return Ok(books);
             }

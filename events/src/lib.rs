@@ -17,6 +17,7 @@ mod frame;
 mod index;
 mod log;
 mod memory;
+mod pages;
 mod sled_store;
 mod subscription;
 
@@ -32,6 +33,7 @@ pub use log::{
     Version,
 };
 pub use memory::MemoryLog;
+pub use pages::Pages;
 pub use sled_store::backup::backup;
 pub use sled_store::import::LogImport;
 pub use sled_store::salvage::{KeepFrame, Run, SalvageReport, Span, salvage};

@@ -91,9 +91,11 @@ impl SledLog {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// Gives back the memory that reading and writing took. A second after the last append it
-    /// happens by itself.
+    /// Waits until the database has everything, and gives back the memory that reading and writing
+    /// took. A second after the last append it happens by itself.
     pub fn rest(&self) -> Result<(), ReadError> {
+        let has_failed = || self.shared.has_failed();
+        self.shared.pending.wait_until_settled(has_failed);
         let rested = self.shared.rest();
         rested.map_err(|error| ReadError::Store(error.to_string()))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! writer ─► journal, sync ─► pending ─► replies            pending: read by whoever needs it
-//!                               └─► filler ─► sled ─► gone from pending
+//!                               └─► filler, when it is quiet or 8 MiB have gathered ─► sled ─► gone from pending
 //!                                       └─ 512 KiB later, a second of quiet, or a new round: settled
 //! ```
 //! A commit waits for its own sync alone. What sled has not taken yet is served from memory; when
@@ -22,13 +22,21 @@ use super::reader::Shared;
 use crate::frame::Frame;
 use crate::log::Position;
 
-/// Bytes of frames that sled may be behind: half a ring, so that a round seldom waits for it.
-/// A largest commit is taken beyond that when sled is not behind at all.
-const PENDING_MAX_BYTES: u64 = 6 << 20;
+/// Bytes of frames that sled may be behind: what a cycle over ten thousand indexes appends at
+/// once waits for the journal alone. A largest commit is taken beyond that when sled is not
+/// behind at all.
+const PENDING_MAX_BYTES: u64 = 16 << 20;
 
 /// Bytes of frames that sled may have unsynced: a quarter of one of its segments, so that what it
 /// moves meanwhile seldom reaches a segment that it has just freed.
 const UNSETTLED_MAX_BYTES: u64 = 512 << 10;
+
+/// Bytes of frames that gather before sled takes any while the writer is busy: a burst has the
+/// disk for itself.
+const GATHERED_BYTES: u64 = PENDING_MAX_BYTES / 2;
+
+/// After this long without a commit, sled takes what has gathered.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// Frames that sled takes at once: a leaf's worth.
 const PUT_FRAMES: usize = 16;
@@ -42,6 +50,8 @@ const IDLE_REST: Duration = Duration::from_secs(1);
 struct Waiting {
     frames: BTreeMap<Position, Frame>,
     bytes: u64,
+    /// Commits that have come.
+    commits: u64,
     /// Whether sled has something that is not synced.
     is_unsettled: bool,
     /// The writer waits for everything to be settled.
@@ -54,6 +64,11 @@ impl Waiting {
     /// The next frames, in order: as many as sled takes at once.
     fn next(&self) -> Vec<Frame> {
         self.frames.values().take(PUT_FRAMES).cloned().collect()
+    }
+
+    /// Whether sled must take frames though more come.
+    fn is_urgent(&self) -> bool {
+        self.bytes >= GATHERED_BYTES || self.is_ending || self.is_round_due
     }
 
     fn is_settled(&self) -> bool {
@@ -83,6 +98,7 @@ impl Pending {
     pub(super) fn add(&self, frames: &[Frame]) {
         let mut waiting = self.waiting();
         waiting.bytes += frames_bytes(frames);
+        waiting.commits += 1;
         let keyed = frames.iter().map(|frame| (frame.first(), frame.clone()));
         waiting.frames.extend(keyed);
         drop(waiting);
@@ -127,6 +143,8 @@ pub(super) struct Filler {
     shared: Arc<Shared>,
     /// Bytes that sled has and that are not synced there.
     unsettled: u64,
+    /// Once it has begun it goes on until nothing is left.
+    is_filling: bool,
 }
 
 /// What the filler does next.
@@ -143,6 +161,7 @@ impl Filler {
         let mut filler = Self {
             shared,
             unsettled: 0,
+            is_filling: false,
         };
         let thread = std::thread::Builder::new().name("evenkeel-log-filler".into());
         thread.spawn(move || filler.run())
@@ -174,13 +193,24 @@ impl Filler {
         }
     }
 
-    fn next_step(&self) -> Step {
-        let pending = &self.shared.pending;
+    fn next_step(&mut self) -> Step {
+        let shared = Arc::clone(&self.shared);
+        let pending = &shared.pending;
         let mut waiting = pending.waiting();
         loop {
             if !waiting.frames.is_empty() {
-                return Step::Put(waiting.next());
+                self.is_filling |= waiting.is_urgent();
+                if self.is_filling {
+                    return Step::Put(waiting.next());
+                }
+                let before = waiting.commits;
+                let woken = pending.changed.wait_timeout(waiting, QUIET);
+                let (still, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+                self.is_filling = timeout.timed_out() && still.commits == before;
+                waiting = still;
+                continue;
             }
+            self.is_filling = false;
             if waiting.is_ending {
                 return Step::End;
             }

@@ -32,9 +32,9 @@ pub(super) const FRAMES_AT: u64 = 8192;
 /// new length and no new blocks to record, which halves its time.
 const GROW_BYTES: u64 = 256 << 10;
 
-/// Size of the ring: a largest commit (twice 4 MiB, see admission) and more, so that every
-/// commit fits, and some twenty of sled's newest leaves.
-const RING_BYTES: u64 = 12 << 20;
+/// Size of the ring: twice what sled may be behind, so that a round seldom waits for it, and some
+/// sixty of sled's newest leaves. A largest commit (twice 4 MiB, see admission) fits.
+const RING_BYTES: u64 = 32 << 20;
 
 /// Writes frames behind one another, in a ring.
 #[derive(Debug)]
