@@ -1,6 +1,8 @@
 //! What a subscriber receives: the same bytes in every attempt, before and after a restart.
 
 use bytes::Bytes;
+use evenkeel_domain::Event;
+use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{Channel, Header, Target};
 use evenkeel_events::{Position, Recorded};
@@ -34,11 +36,7 @@ pub(crate) fn body(
         other => Map::from_iter([("value".to_owned(), other)]),
     };
     if let Ok(index_id) = recorded.stream.as_str().parse::<IndexId>() {
-        let name = shell
-            .directory
-            .read()
-            .get(&index_id)
-            .map(|entry| entry.name.to_string());
+        let name = name_of(shell, &event, index_id);
         data.insert("indexId".to_owned(), json!(index_id));
         data.insert("indexName".to_owned(), json!(name));
     }
@@ -48,6 +46,19 @@ pub(crate) fn body(
     data.insert("position".to_owned(), json!(recorded.position));
     let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
     Ok(envelope(channel, &recorded.event_type, at, &data))
+}
+
+/// The name of the index that an event is of. One that gives the name says it itself: it may be on
+/// its way before the directory knows it, and says the same in every attempt.
+fn name_of(shell: &Shell, event: &Event, index_id: IndexId) -> Option<String> {
+    match event {
+        Event::Index(IndexEvent::Created(created)) => Some(created.definition.name.to_string()),
+        Event::Index(IndexEvent::Updated(updated)) => Some(updated.definition.name.to_string()),
+        _ => {
+            let directory = shell.directory.read();
+            directory.get(&index_id).map(|entry| entry.name.to_string())
+        }
+    }
 }
 
 /// A signed test message: for an endpoint that is being set up, or on its owner's wish.
