@@ -12,7 +12,7 @@
 //! intended head was stopped in the middle of a commit that nobody was told of.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -49,13 +49,15 @@ pub(super) struct Tip {
 }
 
 impl Tip {
-    /// Reads the tip; `None` when there is no file.
+    /// Reads the tip, not the journal behind it; `None` when there is no file.
     pub(super) fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let bytes = match std::fs::read(dir.join(TIP_FILE)) {
-            Ok(bytes) => bytes,
+        let file = match File::open(dir.join(TIP_FILE)) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        let mut bytes = Vec::new();
+        file.take(FRAMES_AT).read_to_end(&mut bytes)?;
         let intended_at = bytes.len().min(usize::from(INTENDED_OFFSET));
         Ok(Some(Self {
             acknowledged: read_slot(&bytes),
