@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{OwnerId, WebhookId};
-use evenkeel_domain::webhook::Target;
-use evenkeel_events::{Position, Recorded, Subscription};
+use evenkeel_domain::webhook::{Target, Webhook};
+use evenkeel_events::{OwnerKey, Position, Recorded, Subscription};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use crate::shell::Shell;
+use crate::streams;
 use crate::webhook::WebhookMsg;
 
 /// Events looked at per step: bounds the memory of the dispatcher whatever the log's pace.
@@ -89,8 +90,8 @@ impl Routes {
     }
 }
 
-/// Whether an event of its owner is for a subscription. Tags are those that the index has now.
-pub(crate) fn wants(shell: &Shell, target: &Target, recorded: &Recorded) -> bool {
+/// Whether a target wants an event of its owner. Tags are those that the index has now.
+fn wants(shell: &Shell, target: &Target, recorded: &Recorded) -> bool {
     let index = || recorded.stream.as_str().parse().ok();
     let has_tag = |id, tag: &Tag| {
         let directory = shell.directory.read();
@@ -98,6 +99,15 @@ pub(crate) fn wants(shell: &Shell, target: &Target, recorded: &Recorded) -> bool
         tags.is_some_and(|tags| tags.iter().any(|has| **has == *tag.as_str()))
     };
     target.wants(&recorded.event_type, index, has_tag)
+}
+
+/// Whether an event is for this subscription and no other owner's. What becomes of it is told to
+/// the owner's other ones.
+pub(crate) fn is_for(shell: &Shell, webhook: &Webhook, recorded: &Recorded) -> bool {
+    let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
+    // The name of its own stream is made last: it is needed where everything else fits.
+    let is_other = || recorded.stream != streams::webhook(webhook.webhook_id);
+    own && wants(shell, &webhook.target, recorded) && is_other()
 }
 
 /// What the dispatcher is told: a page of the log, and where to say that it has been read.

@@ -11,7 +11,9 @@ use evenkeel_domain::rebalance::{Fill, Order, Reason};
 use evenkeel_domain::values::{
     Amount, Asset, IndexId, OwnerId, Price, Quantity, Sealed, Timestamp, TransferId, WebhookId,
 };
-use evenkeel_domain::webhook::{AttemptResult, Header, HeaderName, HeaderValue, Signature};
+use evenkeel_domain::webhook::{
+    AttemptResult, Header, HeaderName, HeaderValue, Signature, Webhook,
+};
 
 /// The time that decisions are made at. A replay's clock shows the replayed time.
 pub trait Clock: Send + Sync + 'static {
@@ -243,6 +245,16 @@ pub struct SigningKey {
     pub generation: u32,
     /// The secret that its owner brought; without one it is derived.
     pub brought: Option<Sealed>,
+}
+
+impl SigningKey {
+    /// The newest secret of a subscription.
+    pub fn newest(webhook: &Webhook) -> Self {
+        Self {
+            generation: webhook.secret_generation,
+            brought: webhook.secret.clone(),
+        }
+    }
 }
 
 /// A secret or a header that cannot be kept.

@@ -15,7 +15,7 @@ use super::{
     Caller, DeliveryPage, DeliveryStatus, DeliveryView, Engine, EngineError, HistoryPage,
     LoggedEvent, Redelivery, RedeliveryAnswer, answered,
 };
-use crate::dispatcher::wants;
+use crate::dispatcher::is_for;
 use crate::journal::logged;
 use crate::streams;
 use crate::webhook::{WebhookMsg, message_body, message_id};
@@ -142,12 +142,10 @@ impl Engine {
     ) -> Result<Vec<Position>, EngineError> {
         let (mut seen, mut failed, mut before) = (HashSet::new(), Vec::new(), None);
         loop {
-            let outcome = |logged: LoggedEvent| match logged.event {
-                Event::Webhook(WebhookEvent::Delivered(it)) => Some((it.position, it.at, false)),
-                Event::Webhook(WebhookEvent::DeliveryFailed(it)) => {
-                    Some((it.position, it.at, true))
-                }
-                _ => None,
+            let outcome = |logged: LoggedEvent| match outcome(logged.event)? {
+                DeliveryView::Retrying(_) => None,
+                DeliveryView::Succeeded(it) => Some((it.position, it.at, false)),
+                DeliveryView::Failed(it) => Some((it.position, it.at, true)),
             };
             let stream = streams::webhook(id);
             let page = self
@@ -188,9 +186,7 @@ impl Engine {
                 if recorded.position > to {
                     return Ok((found, None));
                 }
-                let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-                let is_other = recorded.stream != streams::webhook(webhook.webhook_id);
-                if own && is_other && wants(self.shell(), &webhook.target, &recorded) {
+                if is_for(self.shell(), webhook, &recorded) {
                     if found.len() == room {
                         return Ok((found, Some(recorded.position)));
                     }

@@ -93,8 +93,7 @@ impl Engine {
         if skip_test {
             return Ok(());
         }
-        let headers = target.headers.clone();
-        let request = test_request(shell, id, target, vec![key], headers, None);
+        let request = test_request(shell, id, target, vec![key], None);
         match shell.transport.send(&request).await {
             AttemptResult::Success { .. } => Ok(()),
             AttemptResult::Failure { reason, .. } => {
@@ -154,10 +153,7 @@ impl Engine {
         let mut view = self.webhook(caller, id).await?;
         let target = self.sealed(id, &wish)?;
         if target.url != view.webhook.target.url {
-            let key = SigningKey {
-                generation: view.webhook.secret_generation,
-                brought: view.webhook.secret.clone(),
-            };
+            let key = SigningKey::newest(&view.webhook);
             self.try_url(id, key, &target, wish.skip_test).await?;
         }
         if target != view.webhook.target {

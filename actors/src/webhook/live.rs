@@ -186,7 +186,7 @@ impl Live {
         let webhook = self.webhook.clone().filter(|webhook| !webhook.deleted);
         let webhook = webhook.ok_or(EngineError::NotFound("webhook"))?;
         let transport = &self.shell.transport;
-        let secret = || transport.secret(self.id, &newest(&webhook));
+        let secret = || transport.secret(self.id, &SigningKey::newest(&webhook));
         let secret = with_secret.then(secret).flatten();
         let with_public_key = webhook.target.signature == Signature::V1a;
         let public_key = with_public_key
@@ -374,16 +374,9 @@ fn adopt(webhook: &mut Option<Webhook>, event: &Event) {
     }
 }
 
-fn newest(webhook: &Webhook) -> SigningKey {
-    SigningKey {
-        generation: webhook.secret_generation,
-        brought: webhook.secret.clone(),
-    }
-}
-
 /// The secrets that sign now, the newest first.
 fn keys(webhook: &Webhook, now: Timestamp) -> Vec<SigningKey> {
-    let newest = newest(webhook);
+    let newest = SigningKey::newest(webhook);
     let is_overlap = webhook.overlap_until.is_some_and(|until| now < until);
     let before = newest.generation.checked_sub(1).filter(|n| *n > 0);
     let before = before.filter(|_| is_overlap).map(|generation| SigningKey {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use evenkeel_domain::Event;
 use evenkeel_domain::index::IndexEvent;
 use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{Channel, Header, Target};
+use evenkeel_domain::webhook::{Channel, Target};
 use evenkeel_events::{Position, Recorded};
 use serde_json::{Map, Value, json};
 
@@ -67,7 +67,6 @@ pub(crate) fn test_request(
     webhook_id: WebhookId,
     target: &Target,
     keys: Vec<SigningKey>,
-    headers: Vec<Header>,
     sample: Option<(String, Map<String, Value>)>,
 ) -> WebhookRequest {
     let greeting = Map::from_iter([
@@ -86,7 +85,7 @@ pub(crate) fn test_request(
         event_type,
         keys,
         signature: target.signature,
-        headers,
+        headers: target.headers.clone(),
     }
 }
 

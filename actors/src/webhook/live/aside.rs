@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::{Reply, message, message_id};
 use super::{Live, keys};
+use crate::dispatcher::is_for;
 use crate::engine::EngineError;
 use crate::ports::WebhookRequest;
 
@@ -21,7 +22,7 @@ impl Live {
         };
         let body = message::body(&self.shell, webhook.target.channel, &recorded)
             .ok()
-            .filter(|_| self.is_wanted(webhook, &recorded));
+            .filter(|_| is_for(&self.shell, webhook, &recorded));
         let Some(body) = body else {
             return drop(reply.send(Err(EngineError::NotFound("delivery"))));
         };
@@ -44,9 +45,9 @@ impl Live {
             return drop(reply.send(Err(EngineError::NotFound("webhook"))));
         };
         let keys = keys(webhook, self.shell.now());
-        let (target, headers) = (&webhook.target, webhook.target.headers.clone());
+        let target = &webhook.target;
         self.send_aside(
-            message::test_request(&self.shell, self.id, target, keys, headers, sample),
+            message::test_request(&self.shell, self.id, target, keys, sample),
             reply,
         );
     }

@@ -9,12 +9,12 @@ use evenkeel_domain::webhook::{
     self, Answer, AttemptReport, AttemptResult, ENDED_AHEAD_MAX, IN_FLIGHT_MAX, OPEN_MAX,
     RETRY_AFTER_MAX, Reason, Webhook, WebhookCommand, WebhookEvent,
 };
-use evenkeel_events::{OwnerKey, Position, ReadError, Recorded};
+use evenkeel_events::{Position, ReadError, Recorded};
 use tokio::time::Instant;
 
 use super::super::{WebhookMsg, message, message_id};
 use super::{Flight, Halt, Live, Outcome, Stage, Task, keys};
-use crate::dispatcher::wants;
+use crate::dispatcher::is_for;
 use crate::ports::WebhookRequest;
 
 /// Events looked at by the first read while a subscription catches up: about what its window
@@ -124,16 +124,9 @@ impl Live {
             .find(|recorded| recorded.position == position))
     }
 
-    /// Whether an event is for this subscription. What becomes of it is told to the owner's other
-    /// ones.
-    pub(super) fn is_wanted(&self, webhook: &Webhook, recorded: &Recorded) -> bool {
-        let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
-        own && recorded.stream != self.stream && wants(&self.shell, &webhook.target, recorded)
-    }
-
     fn consider(&mut self, recorded: &Recorded) {
         let Some(webhook) = &self.webhook else { return };
-        if !self.is_wanted(webhook, recorded) {
+        if !is_for(&self.shell, webhook, recorded) {
             return;
         }
         // One that is made once more begins by itself.
