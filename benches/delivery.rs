@@ -23,20 +23,20 @@
 )]
 
 mod figure;
+mod load;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel::engine::Engine;
 use evenkeel::webhooks::policy::AddressPolicy;
-use evenkeel_actors::engine::{Caller, IndexView, Settings, WebhookWish};
+use evenkeel_actors::engine::{IndexView, Settings, WebhookWish};
 use evenkeel_actors::{catalogue, streams};
 use evenkeel_domain::Event;
-use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{Definition, Funds, IndexEvent, IndexPaused, IndexResumed, Status};
-use evenkeel_domain::values::{EventKey, IndexId, OwnerId, Timestamp, WebhookId};
+use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{Filter, IN_FLIGHT_MAX, Target, Url};
 use evenkeel_events::{
     Causation, EventLog as _, Expected, Metadata, NewEvent, OwnerKey, SledLog, SledOptions,
@@ -44,12 +44,12 @@ use evenkeel_events::{
 };
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use figure::{Against, Figure, memory_bytes};
+use load::{forget_peak, operator, rank, sorted, temporary};
 
 /// Indexes that take turns being paused and resumed.
 const INDEXES: usize = 200;
@@ -74,23 +74,6 @@ const COMMIT_EVENTS: usize = 4_096;
 const PENDING_AIM_MIB: f64 = 100.0;
 /// Commands at once while a backlog is made.
 const AT_ONCE: usize = 200;
-/// Threads for blocking calls, as the server has them.
-const BLOCKING_THREADS_MAX: usize = 8;
-
-fn operator() -> Caller {
-    Caller {
-        owner: OwnerId::from_u128(1),
-        token: None,
-        scopes: vec![Scope::Admin],
-        request: EventKey::from_u128(1),
-    }
-}
-
-fn temporary() -> TempDir {
-    let at = std::env::var_os("EVENKEEL_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    TempDir::new_in(at).unwrap()
-}
-
 async fn open(data: &Path) -> Engine {
     let settings = Settings {
         drift_enabled: Some(false),
@@ -257,11 +240,6 @@ fn figure(name: String, value: f64, unit: &'static str, against: Against) -> Fig
     }
 }
 
-/// A value of sorted ones, by its rank in per cent.
-fn rank(sorted: &[f64], per_cent: usize) -> f64 {
-    sorted[(sorted.len() * per_cent / 100).min(sorted.len() - 1)]
-}
-
 /// One load: events come at their time, however the deliveries are doing. Gives the p99 of those
 /// in milliseconds.
 async fn p99_at(
@@ -284,9 +262,7 @@ async fn p99_at(
     }
     running.join_all().await;
     receiver.wait_for(per_second * STEADY_SECONDS).await;
-    let mut took = receiver.took_ms.borrow().clone();
-    took.sort_by(f64::total_cmp);
-    rank(&took, 99)
+    rank(&sorted(receiver.took_ms.borrow().iter().copied()), 99)
 }
 
 /// Three loads, one after the other.
@@ -297,8 +273,7 @@ async fn steady(folder: &Path) -> Vec<Figure> {
     let (mut figures, mut turns) = (Vec::new(), 0);
     for (per_second, aim_p99) in STEADY {
         let p99 = p99_at(&engine, &receiver, &ids, per_second, &mut turns).await;
-        let mut took = receiver.took_ms.borrow().clone();
-        took.sort_by(f64::total_cmp);
+        let took = sorted(receiver.took_ms.borrow().iter().copied());
         let name = |what| format!("append to receipt at {per_second}/s, {what}");
         figures.push(figure(name("p50"), rank(&took, 50), "ms", Against::Nothing));
         figures.push(figure(name("p99"), p99, "ms", Against::Aim(aim_p99)));
@@ -438,8 +413,7 @@ async fn pending(folder: &Path) -> Vec<Figure> {
     engine.close().await.unwrap();
     write_pending(folder, made.index.index_id, made.version).await;
     let engine = open(folder).await;
-    evenkeel::memory::trim();
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    forget_peak();
     let enabled = engine.enable_webhook(&operator(), hook, false).await;
     enabled.unwrap();
     receiver.wait_for(IN_FLIGHT_MAX).await;
@@ -470,15 +444,5 @@ async fn measure(only: &str) -> Vec<Figure> {
 }
 
 fn main() {
-    let json = std::env::args().any(|argument| argument == "--json");
-    let only = std::env::var("EVENKEEL_BENCH_ONLY").unwrap_or_default();
-    evenkeel::memory::map_large_buffers();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
-        .unwrap();
-    for figure in runtime.block_on(measure(&only)) {
-        figure.print(json);
-    }
+    load::run(measure);
 }

@@ -24,28 +24,28 @@
 )]
 
 mod figure;
+mod load;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel::engine::Engine;
-use evenkeel_actors::engine::{Caller, RebalanceAnswer, Settings};
+use evenkeel_actors::engine::{RebalanceAnswer, Settings};
 use evenkeel_actors::streams;
-use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::{Definition, Funds};
 use evenkeel_domain::market::{RecordPrices, Source};
-use evenkeel_domain::values::{EventKey, IndexId, OwnerId};
+use evenkeel_domain::values::IndexId;
 use evenkeel_events::EventLog;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use figure::{Against, Figure, memory_bytes};
+use load::{forget_peak, operator, rank, sorted, temporary};
 
 /// Indexes that are rebalanced in each round: a second's worth of the aim.
 const INDEXES: usize = 5_000;
@@ -60,9 +60,6 @@ const SETUP_AT_ONCE: usize = 500;
 /// Events that the reader takes at once.
 const PAGE: usize = 4_096;
 
-/// Threads for blocking calls, as the server has them: an idle one keeps its memory for a while.
-const BLOCKING_THREADS_MAX: usize = 8;
-
 /// Durable writes of one rebalance, and about what one of them holds.
 const WRITES: usize = 5;
 const WRITE_BYTES: usize = 512;
@@ -73,20 +70,6 @@ const BARE_ROUNDS: usize = 100;
 const AIM_PER_SECOND: f64 = 5_000.0;
 const AIM_P99_MS: f64 = 30.0;
 const AIM_MIB: f64 = 150.0;
-
-fn temporary() -> TempDir {
-    let at = std::env::var_os("EVENKEEL_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    TempDir::new_in(at).unwrap()
-}
-
-fn operator() -> Caller {
-    Caller {
-        owner: OwnerId::from_u128(1),
-        token: None,
-        scopes: vec![Scope::Admin],
-        request: EventKey::from_u128(1),
-    }
-}
 
 /// Half and half, rebalanced by hand only.
 fn definition() -> Definition {
@@ -249,24 +232,6 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// A value of sorted ones, by its rank in per cent.
-fn rank(sorted: &[f64], per_cent: usize) -> f64 {
-    sorted[(sorted.len() * per_cent / 100).min(sorted.len() - 1)]
-}
-
-/// From here on the peak of resident memory is counted anew. Where the kernel does not allow it
-/// the peak of the preparations is in the figure too.
-fn forget_peak() {
-    evenkeel::memory::trim();
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
 fn figure(name: String, value: f64, unit: &'static str, against: Against) -> Figure {
     let rate = unit == "rebal/s";
     Figure {
@@ -293,7 +258,7 @@ async fn full(engine: &Engine, ids: &[IndexId], folder: &Path) -> Vec<Figure> {
         rates.push(full_load(engine, ids).await);
         bares.extend(bare(folder));
     }
-    let (rates, bares) = (sorted(rates.into_iter()), sorted(bares.into_iter()));
+    let (rates, bares) = (sorted(rates), sorted(bares));
     let alone = 1e3 / rank(&bares, 50);
     let name = |what| format!("rebalances at full load, {what} of {ROUNDS}");
     vec![
@@ -319,7 +284,7 @@ async fn steady(engine: &Engine, ids: &[IndexId], folder: &Path) -> Vec<Figure> 
     push(engine, 1).await;
     let times = steady_load(engine, ids).await;
     bares.extend(bare(folder));
-    let bares = sorted(bares.into_iter());
+    let bares = sorted(bares);
     let name = |what| format!("a rebalance at {STEADY_PER_SECOND}/s, {what}");
     vec![
         figure(
@@ -372,15 +337,5 @@ async fn measure(only: &str) -> Vec<Figure> {
 }
 
 fn main() {
-    let json = std::env::args().any(|argument| argument == "--json");
-    let only = std::env::var("EVENKEEL_BENCH_ONLY").unwrap_or_default();
-    evenkeel::memory::map_large_buffers();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
-        .unwrap();
-    for figure in runtime.block_on(measure(&only)) {
-        figure.print(json);
-    }
+    load::run(measure);
 }

@@ -214,6 +214,11 @@ async fn the_tail_follows_a_running_server_past_a_restart() {
     );
 }
 
+/// `log verify` against the signed heads in a file.
+fn against<'a>(heads: &'a str, public: &'a str) -> [&'a str; 6] {
+    ["log", "verify", "--head", heads, "--key", public.trim()]
+}
+
 #[tokio::test]
 async fn a_server_signs_heads_on_its_schedule() {
     let home = Home::new();
@@ -235,14 +240,8 @@ async fn a_server_signs_heads_on_its_schedule() {
     server.admin.owner("ann").await;
     lines(2).await;
     server.stop().await;
-    let check = [
-        "log",
-        "verify",
-        "--head",
-        &text(&heads),
-        "--key",
-        public.trim(),
-    ];
+    let heads_text = text(&heads);
+    let check = against(&heads_text, &public);
     let said = home.run(&check).fine();
     assert!(said.contains("signed heads"), "{said}");
     let wrong = home.env("EVENKEEL_HEADS_KEY", text(&heads));
@@ -259,14 +258,8 @@ fn a_signed_head_tells_whether_history_was_rewritten() {
     let first = signed(&home);
     home.run(&["demo", "--cycles", "2"]).fine();
     write(&heads, &format!("{first}{}", signed(&home)));
-    let check = [
-        "log",
-        "verify",
-        "--head",
-        &text(&heads),
-        "--key",
-        public.trim(),
-    ];
+    let heads_text = text(&heads);
+    let check = against(&heads_text, &public);
     let said = home.run(&check).fine();
     assert!(said.contains("2 signed heads"), "{said}");
     // History after the first head is written anew: the second one is not met.

@@ -21,12 +21,33 @@ fn target(events: &[&str]) -> Target {
 }
 
 async fn subscribe(engine: &Engine, caller: &Caller, events: &[&str]) -> WebhookId {
+    subscribe_to(engine, caller, target(events)).await
+}
+
+async fn subscribe_to(engine: &Engine, caller: &Caller, target: Target) -> WebhookId {
     let view = engine
-        .create_webhook(caller, WebhookWish::untested(target(events)))
+        .create_webhook(caller, WebhookWish::untested(target))
         .await
         .unwrap();
     assert!(view.secret.is_some(), "the secret is shown once");
     view.webhook.webhook_id
+}
+
+/// The subscription as soon as it is as expected.
+async fn once(
+    engine: &Engine,
+    caller: &Caller,
+    id: WebhookId,
+    is_so: impl Fn(&Webhook) -> bool,
+) -> Webhook {
+    let mut positions = engine.watch();
+    loop {
+        let webhook = engine.webhook(caller, id).await.unwrap().webhook;
+        if is_so(&webhook) {
+            return webhook;
+        }
+        positions.changed().await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,15 +100,8 @@ async fn a_failed_attempt_is_repeated_with_the_same_id() {
         all.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(),
         1
     );
-    let mut positions = engine.watch();
-    loop {
-        let webhook = engine.webhook(&caller, id).await.unwrap().webhook;
-        if webhook.succeeded == 1 {
-            assert_eq!((webhook.failure_count, webhook.failed), (0, 0));
-            break;
-        }
-        positions.changed().await.unwrap();
-    }
+    let webhook = once(&engine, &caller, id, |webhook| webhook.succeeded == 1).await;
+    assert_eq!((webhook.failure_count, webhook.failed), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,14 +116,7 @@ async fn ten_failed_deliveries_disable_and_enabling_resumes_where_it_stopped() {
             .await
             .unwrap();
     }
-    let mut positions = engine.watch();
-    let disabled = loop {
-        let webhook = engine.webhook(&caller, id).await.unwrap().webhook;
-        if !webhook.enabled {
-            break webhook;
-        }
-        positions.changed().await.unwrap();
-    };
+    let disabled = once(&engine, &caller, id, |webhook| !webhook.enabled).await;
     assert_eq!((disabled.failure_count, disabled.failed), (10, 10));
     assert!(disabled.disabled_reason.is_some());
     let before = world.receiver.received.borrow().len();
@@ -132,10 +139,7 @@ async fn what_is_disabled_is_told_to_the_owners_other_subscriptions_and_never_to
         .create_index(&alice, crate::testing::halves(Method::None))
         .await
         .unwrap();
-    let mut positions = engine.watch();
-    while engine.webhook(&alice, gone).await.unwrap().webhook.enabled {
-        positions.changed().await.unwrap();
-    }
+    once(&engine, &alice, gone, |webhook| !webhook.enabled).await;
     // Given subscriptions that look at the log from before that event on.
     engine.enable_webhook(&alice, gone, false).await.unwrap();
     let other = subscribe(&engine, &alice, &["webhook.disabled"]).await;
@@ -169,12 +173,7 @@ async fn a_delivery_that_is_put_off_for_a_day_holds_up_what_is_far_behind_it_ove
         retry: day,
         ..target(&["index.paused", "index.resumed"])
     };
-    let id = engine
-        .create_webhook(&caller, WebhookWish::untested(patient))
-        .await
-        .unwrap()
-        .webhook
-        .webhook_id;
+    let id = subscribe_to(&engine, &caller, patient).await;
     let index = engine.funded(&caller, Method::Drift).await;
     world.receiver.answers.lock().unwrap().push(503);
     let pairs = ENDED_AHEAD_MAX / 2 + 50;
@@ -182,11 +181,8 @@ async fn a_delivery_that_is_put_off_for_a_day_holds_up_what_is_far_behind_it_ove
         engine.pause_index(&caller, index).await.unwrap();
         engine.resume_index(&caller, index).await.unwrap();
     }
-    let mut positions = engine.watch();
     let ended = |webhook: &Webhook| webhook.ended_ahead.len() >= ENDED_AHEAD_MAX;
-    while !ended(&engine.webhook(&caller, id).await.unwrap().webhook) {
-        positions.changed().await.unwrap();
-    }
+    once(&engine, &caller, id, ended).await;
     engine.kill().await;
     let _engine = world.engine().await;
     let all = world.receiver.wait_for(2 * pairs + 1).await;
@@ -206,10 +202,7 @@ async fn a_retry_from_before_it_was_disabled_comes_no_more() {
         retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
         ..target(&["index.paused"])
     };
-    let made = engine
-        .create_webhook(&caller, WebhookWish::untested(patient))
-        .await;
-    let id = made.unwrap().webhook.webhook_id;
+    let id = subscribe_to(&engine, &caller, patient).await;
     world.receiver.answers.lock().unwrap().extend([503, 503]);
     engine.pause_index(&caller, index).await.unwrap();
     let waiting = async |attempts| {
@@ -248,10 +241,7 @@ async fn one_that_names_indexes_is_told_of_them_alone() {
         indexes: vec![one],
         ..target(&["*"])
     };
-    engine
-        .create_webhook(&caller, WebhookWish::untested(of_one))
-        .await
-        .unwrap();
+    subscribe_to(&engine, &caller, of_one).await;
     engine.pause_index(&caller, two).await.unwrap();
     engine.pause_index(&caller, one).await.unwrap();
     engine.resume_index(&caller, two).await.unwrap();
@@ -272,8 +262,7 @@ async fn one_that_names_a_tag_is_told_of_the_indexes_that_have_it_now() {
         tags: vec![Tag::required("income").unwrap()],
         ..target(&["index.paused", "index.updated"])
     };
-    let made = engine.create_webhook(&caller, WebhookWish::untested(of_income));
-    made.await.unwrap();
+    subscribe_to(&engine, &caller, of_income).await;
     engine.pause_index(&caller, two).await.unwrap();
     let tagged = Definition {
         tags: vec![Tag::required("income").unwrap()],

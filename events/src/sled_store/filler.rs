@@ -52,8 +52,8 @@ struct Waiting {
     bytes: u64,
     /// Commits that have come.
     commits: u64,
-    /// Whether sled has something that is not synced.
-    is_unsettled: bool,
+    /// Bytes that sled has and that are not synced there.
+    unsettled: u64,
     /// The writer waits for everything to be settled.
     is_round_due: bool,
     /// Nothing more comes.
@@ -72,7 +72,7 @@ impl Waiting {
     }
 
     fn is_settled(&self) -> bool {
-        self.frames.is_empty() && !self.is_unsettled
+        self.frames.is_empty() && self.unsettled == 0
     }
 }
 
@@ -92,6 +92,17 @@ impl Pending {
     fn wait<'g>(&self, waiting: MutexGuard<'g, Waiting>) -> MutexGuard<'g, Waiting> {
         let woken = self.changed.wait(waiting);
         woken.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a change, but not for ever; says whether nothing came.
+    fn wait_for<'g>(
+        &self,
+        waiting: MutexGuard<'g, Waiting>,
+        span: Duration,
+    ) -> (MutexGuard<'g, Waiting>, bool) {
+        let woken = self.changed.wait_timeout(waiting, span);
+        let (waiting, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+        (waiting, timeout.timed_out())
     }
 
     /// Hands durable frames over, before anybody is told of them.
@@ -141,8 +152,6 @@ impl Pending {
 #[derive(Debug)]
 pub(super) struct Filler {
     shared: Arc<Shared>,
-    /// Bytes that sled has and that are not synced there.
-    unsettled: u64,
     /// Once it has begun it goes on until nothing is left.
     is_filling: bool,
 }
@@ -160,7 +169,6 @@ impl Filler {
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
         let mut filler = Self {
             shared,
-            unsettled: 0,
             is_filling: false,
         };
         let thread = std::thread::Builder::new().name("evenkeel-log-filler".into());
@@ -204,10 +212,9 @@ impl Filler {
                     return Step::Put(waiting.next());
                 }
                 let before = waiting.commits;
-                let woken = pending.changed.wait_timeout(waiting, QUIET);
-                let (still, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
-                self.is_filling = timeout.timed_out() && still.commits == before;
-                waiting = still;
+                let is_quiet;
+                (waiting, is_quiet) = pending.wait_for(waiting, QUIET);
+                self.is_filling = is_quiet && waiting.commits == before;
                 continue;
             }
             self.is_filling = false;
@@ -218,26 +225,25 @@ impl Filler {
                 return Step::Settle;
             }
             let is_fed = self.shared.disk().as_ref().is_some_and(Disk::is_fed);
-            if self.unsettled == 0 && !is_fed {
+            if waiting.unsettled == 0 && !is_fed {
                 waiting = pending.wait(waiting);
                 continue;
             }
-            let woken = pending.changed.wait_timeout(waiting, IDLE_REST);
-            let (still, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() && still.frames.is_empty() {
+            let is_idle;
+            (waiting, is_idle) = pending.wait_for(waiting, IDLE_REST);
+            if is_idle && waiting.frames.is_empty() {
                 return Step::Rest;
             }
-            waiting = still;
         }
     }
 
-    fn put(&mut self, frames: &[Frame]) -> Result<(), DiskError> {
+    fn put(&self, frames: &[Frame]) -> Result<(), DiskError> {
         let bytes = frames_bytes(frames);
-        if self.unsettled > 0 && self.unsettled + bytes > UNSETTLED_MAX_BYTES {
+        let unsettled = self.shared.pending.waiting().unsettled;
+        if unsettled > 0 && unsettled + bytes > UNSETTLED_MAX_BYTES {
             self.settle()?;
         }
-        self.unsettled += bytes;
-        self.shared.pending.waiting().is_unsettled = true;
+        self.shared.pending.waiting().unsettled += bytes;
         self.shared.on_disk(|disk| disk.put(frames))?;
         // Only now: a reader finds a frame here or in sled.
         let mut waiting = self.shared.pending.waiting();
@@ -251,13 +257,12 @@ impl Filler {
     }
 
     /// Makes durable in sled what it was given.
-    fn settle(&mut self) -> Result<(), DiskError> {
-        if self.unsettled > 0 {
+    fn settle(&self) -> Result<(), DiskError> {
+        if self.shared.pending.waiting().unsettled > 0 {
             self.shared.on_disk(Disk::settle)?;
-            self.unsettled = 0;
         }
         let mut waiting = self.shared.pending.waiting();
-        waiting.is_unsettled = false;
+        waiting.unsettled = 0;
         waiting.is_round_due = false;
         drop(waiting);
         self.shared.pending.changed.notify_all();

@@ -1,5 +1,7 @@
 //! `/api/event-types`: what owners can subscribe to, with a JSON Schema and an example of each.
 
+use std::sync::LazyLock;
+
 use evenkeel_domain::access::Scope;
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -23,16 +25,18 @@ pub struct EventType {
     pub example: Value,
 }
 
-/// All of them, in the order of the filter's list.
-pub fn event_types() -> Vec<EventType> {
+/// All of them, in the order of the filter's list. Read once, when first asked for.
+pub fn event_types() -> &'static [EventType] {
     // A file of ours, which a test reads too.
-    serde_json::from_str(include_str!("event_types.json")).unwrap_or_default()
+    static ALL: LazyLock<Vec<EventType>> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("event_types.json")).unwrap_or_default()
+    });
+    &ALL
 }
 
 /// The data of the example of a type, for a test message.
 pub fn example_of(event_type: &str) -> Option<Map<String, Value>> {
-    let all = event_types();
-    let found = all.into_iter().find(|it| it.name == event_type)?;
+    let found = event_types().iter().find(|it| it.name == event_type)?;
     found.example["data"].as_object().cloned()
 }
 
@@ -49,7 +53,7 @@ pub fn rows() -> Vec<Row<Api>> {
 async fn list(_: Api, call: Call) -> Answer {
     call.query.finish()?;
     reply::ok(&Page {
-        items: event_types(),
+        items: event_types().iter().collect(),
         next: None,
     })
 }
@@ -87,7 +91,7 @@ mod tests {
         let all = event_types();
         let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, EVENT_TYPES);
-        for it in &all {
+        for it in all {
             check(it, &it.example);
             assert!(!it.description.is_empty());
         }
@@ -95,9 +99,9 @@ mod tests {
 
     #[test]
     fn every_stored_sample_of_a_type_follows_its_schema() {
-        let all: BTreeMap<String, EventType> = event_types()
-            .into_iter()
-            .map(|it| (it.name.clone(), it))
+        let all: BTreeMap<&str, &EventType> = event_types()
+            .iter()
+            .map(|it| (it.name.as_str(), it))
             .collect();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events");
         let mut checked = 0;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::event_types::example_of;
 use crate::http::Api;
 use crate::http::fields::{
-    Fields, boolean, incomplete, list, parsed, required_text, strings, text,
+    Fields, Read, boolean, incomplete, list, parsed, required_text, strings, text,
 };
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{self, Answer, Page};
@@ -220,17 +220,7 @@ fn parsed_json<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
 
 /// Tags, each once.
 fn tags(value: &Value) -> Result<Vec<Tag>, String> {
-    let mut tags = Vec::new();
-    for item in list(value)? {
-        let tag = required_text(&item)?;
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-    if tags.len() > TAGS_MAX {
-        return Err(format!("a subscription names at most {TAGS_MAX} tags"));
-    }
-    Ok(tags)
+    distinct(value, required_text, TAGS_MAX, "tags")
 }
 
 /// `{"x-token":"…"}`.
@@ -280,19 +270,28 @@ fn overlap(value: &Value) -> Result<Span, String> {
 
 /// Ids of indexes, each once.
 fn indexes(value: &Value) -> Result<Vec<IndexId>, String> {
-    let mut ids = Vec::new();
+    let none_for_all = "indexes; name none for all";
+    distinct(value, parsed, INDEXES_MAX, none_for_all)
+}
+
+/// Items of a list, each once.
+fn distinct<T: PartialEq>(
+    value: &Value,
+    read: Read<T>,
+    max: usize,
+    what: &str,
+) -> Result<Vec<T>, String> {
+    let mut items = Vec::new();
     for item in list(value)? {
-        let id = parsed(&item)?;
-        if !ids.contains(&id) {
-            ids.push(id);
+        let item = read(&item)?;
+        if !items.contains(&item) {
+            items.push(item);
         }
     }
-    if ids.len() > INDEXES_MAX {
-        return Err(format!(
-            "a subscription names at most {INDEXES_MAX} indexes; name none for all"
-        ));
+    if items.len() > max {
+        return Err(format!("a subscription names at most {max} {what}"));
     }
-    Ok(ids)
+    Ok(items)
 }
 
 /// The spans before each further attempt: `["2s","4s"]`.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use evenkeel_domain::index::Method;
 use evenkeel_domain::values::Timestamp;
-use evenkeel_domain::webhook::{IN_FLIGHT_MAX, RETRY_WAIT_MAX, Schedule, Target};
+use evenkeel_domain::webhook::{IN_FLIGHT_MAX, RETRY_WAIT_MAX, Schedule, Target, Webhook};
 
-use super::{subscribe, target};
-use crate::engine::{Redelivery, WebhookWish};
+use super::{once, subscribe, subscribe_to, target};
+use crate::engine::Redelivery;
 use crate::testing::{Drive, World, owner, time_passes};
 
 #[tokio::test(start_paused = true)]
@@ -20,10 +20,7 @@ async fn deliveries_that_wait_for_their_retry_hold_up_nothing_else() {
         retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
         ..target(&["index.paused", "index.resumed"])
     };
-    engine
-        .create_webhook(&caller, WebhookWish::untested(patient))
-        .await
-        .unwrap();
+    subscribe_to(&engine, &caller, patient).await;
     // More than a window full are not taken, then everything is.
     let refused = 3 * IN_FLIGHT_MAX;
     world
@@ -52,12 +49,11 @@ async fn what_failed_and_what_lies_in_a_range_comes_again_over_a_restart() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     let index = engine.funded(&caller, Method::Drift).await;
-    let once = Target {
+    let untried = Target {
         retry: Schedule::new(Vec::new()).unwrap(),
         ..target(&["index.paused", "index.resumed"])
     };
-    let made = engine.create_webhook(&caller, WebhookWish::untested(once));
-    let id = made.await.unwrap().webhook.webhook_id;
+    let id = subscribe_to(&engine, &caller, untried).await;
     world
         .receiver
         .answers
@@ -72,14 +68,8 @@ async fn what_failed_and_what_lies_in_a_range_comes_again_over_a_restart() {
             engine.pause_index(&caller, index).await.unwrap();
         }
         told = world.receiver.wait_for(turn + 1).await;
-        let mut positions = engine.watch();
-        let ended = async || {
-            let hook = engine.webhook(&caller, id).await.unwrap().webhook;
-            hook.succeeded + hook.failed
-        };
-        while ended().await <= turn as u64 {
-            positions.changed().await.unwrap();
-        }
+        let ended = |hook: &Webhook| hook.succeeded + hook.failed > turn as u64;
+        once(&engine, &caller, id, ended).await;
     }
     // The two that failed come again; a kill on the way makes no difference.
     world.receiver.holds.send_replace(true);
@@ -93,17 +83,7 @@ async fn what_failed_and_what_lies_in_a_range_comes_again_over_a_restart() {
     let all = world.receiver.wait_for(6).await;
     let again: HashSet<_> = all[4..].iter().map(|(id, _)| id).collect();
     assert_eq!(again, HashSet::from([&told[0].0, &told[2].0]));
-    let mut positions = engine.watch();
-    while !engine
-        .webhook(&caller, id)
-        .await
-        .unwrap()
-        .webhook
-        .again
-        .is_empty()
-    {
-        positions.changed().await.unwrap();
-    }
+    once(&engine, &caller, id, |hook| hook.again.is_empty()).await;
     // Nothing has failed since: what counts is the last outcome of each.
     let answer = engine.redeliver(&caller, id, since).await.unwrap();
     assert_eq!(answer.requested, 0);
@@ -127,8 +107,7 @@ async fn attempts_keep_to_the_rate_of_their_subscription() {
         rate_per_second: Some(2),
         ..target(&["index.paused", "index.resumed"])
     };
-    let made = engine.create_webhook(&caller, WebhookWish::untested(slow));
-    made.await.unwrap();
+    subscribe_to(&engine, &caller, slow).await;
     let began = tokio::time::Instant::now();
     for _ in 0..5 {
         engine.pause_index(&caller, index).await.unwrap();
@@ -192,10 +171,7 @@ async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succe
         retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
         ..target(&["index.paused", "index.resumed"])
     };
-    let made = engine
-        .create_webhook(&caller, WebhookWish::untested(patient))
-        .await;
-    made.unwrap();
+    subscribe_to(&engine, &caller, patient).await;
     // A moment in which nothing can run any more: the clock only moves when all is idle.
     let at_rest = async || {
         time_passes(std::time::Duration::from_millis(1)).await;
