@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::policy::{AddressPolicy, PolicyError};
+use super::policy::{AddressPolicy, PolicyError, Scheme};
 
 /// Looks names up.
 #[async_trait]
@@ -27,15 +27,6 @@ impl Names for SystemNames {
         let found = tokio::net::lookup_host((name, 0)).await?;
         Ok(found.map(|address: SocketAddr| address.ip()).collect())
     }
-}
-
-/// Whether what is dialled speaks TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// `https:`
-    Tls,
-    /// `http:`
-    Plain,
 }
 
 /// Resolves names under a policy. A connection's answer is looked up for that connection: what a

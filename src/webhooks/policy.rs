@@ -6,8 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::names::Scheme;
-
 /// Networks that no public service has (IANA special-purpose registries, 2024): this host,
 /// private, shared, loopback, link-local (with the metadata addresses of clouds), protocol
 /// assignments, documentation, relay, benchmarking, multicast, reserved, broadcast.
@@ -132,6 +130,15 @@ impl AddressPolicy {
         }
         Ok(())
     }
+}
+
+/// Whether what is dialled speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `https:`
+    Tls,
+    /// `http:`
+    Plain,
 }
 
 /// By which scheme a checked URL is dialled.

@@ -16,8 +16,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use url::Host;
 
-use super::names::{Names, PolicedNames, Scheme, SystemNames};
-use super::policy::{AddressPolicy, PolicyError, scheme_of};
+use super::names::{Names, PolicedNames, SystemNames};
+use super::policy::{AddressPolicy, PolicyError, Scheme, scheme_of};
 use super::secrets::SecretKeeper;
 use super::signature;
 use crate::tls;
@@ -91,7 +91,8 @@ impl HttpTransport {
         self
     }
 
-    async fn attempt(&self, request: &WebhookRequest) -> Result<(Response, Answer), String> {
+    /// The answer, and how its body begins.
+    async fn attempt(&self, request: &WebhookRequest) -> Result<(Response, Vec<u8>), String> {
         // Names are checked when they are resolved for dialling, literal addresses here.
         let url = self.names.policy.check_text(&request.url);
         let url = url.map_err(|error| error.to_string())?;
@@ -121,8 +122,7 @@ impl HttpTransport {
                 None => break,
             }
         }
-        let said = said(response.headers(), &begins);
-        Ok((response, said))
+        Ok((response, begins))
     }
 
     fn signatures(&self, request: &WebhookRequest, timestamp: i64) -> Result<String, String> {
@@ -164,7 +164,7 @@ impl HttpTransport {
         Ok(headers)
     }
 
-    fn judge(&self, response: &Response, answer: Answer) -> AttemptResult {
+    fn judge(&self, response: &Response, begins: &[u8]) -> AttemptResult {
         let status = response.status();
         if status.is_success() {
             return AttemptResult::Success {
@@ -180,7 +180,7 @@ impl HttpTransport {
             status: Some(status.as_u16()),
             reason: reason(&format!("{why}: status {status}")),
             retry_after: retry_after(response.headers(), self.wall_clock.now()),
-            answer,
+            answer: said(response.headers(), begins),
         }
     }
 }
@@ -195,7 +195,7 @@ impl WebhookTransport for HttpTransport {
             answer: Answer::default(),
         };
         match tokio::time::timeout(self.timeout, self.attempt(request)).await {
-            Ok(Ok((response, answer))) => self.judge(&response, answer),
+            Ok(Ok((response, begins))) => self.judge(&response, &begins),
             Ok(Err(why)) => failed(&why),
             Err(_) => failed(&format!("no complete answer within {:?}", self.timeout)),
         }

@@ -15,15 +15,13 @@ use evenkeel::time::SeededEntropy;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::api::Client;
 use crate::home::Home;
+use crate::inbox::serve;
 use crate::portfolio::{LOOK_AGAIN, SOON, constructed};
 
 /// Kills; `EVENKEEL_TEST_KILLS` says otherwise.
@@ -79,18 +77,9 @@ impl Receivers {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let receivers = Arc::clone(self);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let receivers = Arc::clone(&receivers);
-                tokio::spawn(async move {
-                    let service = service_fn(|request| receivers.take(request));
-                    // A sender that was killed breaks off.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        tokio::spawn(serve(listener, move |request| {
+            Arc::clone(&receivers).take(request)
+        }));
         address
     }
 
@@ -99,7 +88,10 @@ impl Receivers {
         receipts.entry(path).or_default().push(receipt);
     }
 
-    async fn take(&self, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    async fn take(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Empty<Bytes>>, Infallible> {
         let life = self.life.load(Ordering::SeqCst);
         let (head, body) = request.into_parts();
         let mut response = Response::new(Empty::new());

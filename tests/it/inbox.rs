@@ -71,7 +71,9 @@ impl Inbox {
             messages: watch::Sender::new(Vec::new()),
             status: AtomicU16::new(200),
         });
-        let task = tokio::spawn(accept(listener, Arc::clone(&kept)));
+        let keeper = Arc::clone(&kept);
+        let serving = serve(listener, move |request| take(Arc::clone(&keeper), request));
+        let task = tokio::spawn(serving);
         Self {
             address,
             kept,
@@ -121,11 +123,16 @@ pub fn types(messages: &[Message]) -> Vec<String> {
     types
 }
 
-async fn accept(listener: TcpListener, kept: Arc<Kept>) {
+/// Serves every connection of a listener, each in a task of its own.
+pub async fn serve<T>(
+    listener: TcpListener,
+    take: impl Fn(Request<Incoming>) -> T + Clone + Send + 'static,
+) where
+    T: Future<Output = Result<Response<Empty<Bytes>>, Infallible>> + Send + 'static,
+{
     while let Ok((stream, _)) = listener.accept().await {
-        let kept = Arc::clone(&kept);
+        let service = service_fn(take.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| take(Arc::clone(&kept), request));
             // A connection that breaks is the sender's to repeat.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)

@@ -145,7 +145,8 @@ impl Webhook {
         self.is_behind(position) && !self.again.contains(&position)
     }
 
-    fn is_behind(&self, position: u64) -> bool {
+    /// Whether the delivery at a position has ended once.
+    pub fn is_behind(&self, position: u64) -> bool {
         position <= self.low_water || self.ended_ahead.contains(&position)
     }
 

@@ -130,7 +130,7 @@ impl Live {
             return;
         }
         // One that is made once more begins by itself.
-        if !webhook.has_ended(recorded.position) && !webhook.again.contains(&recorded.position) {
+        if !webhook.is_behind(recorded.position) {
             self.open(recorded);
         }
     }
