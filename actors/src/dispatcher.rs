@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{OwnerId, WebhookId};
-use evenkeel_domain::webhook::{Target, Webhook};
+use evenkeel_domain::webhook::{SYSTEM_EVENT_TYPES, Target, Webhook};
 use evenkeel_events::{OwnerKey, Position, Recorded, Subscription};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -77,15 +77,19 @@ impl Routes {
     }
 
     fn dispatch(&self, shell: &Shell, recorded: &Recorded) {
-        let owner = OwnerId::from_u128(recorded.metadata.owner.0);
-        let routes = self.read();
-        let Some(of_owner) = routes.get(&owner) else {
-            return;
-        };
-        for route in of_owner.values() {
-            if route.enabled && wants(shell, &route.target, recorded) {
-                route.note(recorded.position);
+        let note = |of_owner: &HashMap<WebhookId, Route>| {
+            for route in of_owner.values() {
+                if route.enabled && wants(shell, &route.target, recorded) {
+                    route.note(recorded.position);
+                }
             }
+        };
+        let routes = self.read();
+        if is_of_system(recorded) {
+            routes.values().for_each(note);
+        } else {
+            let owner = OwnerId::from_u128(recorded.metadata.owner.0);
+            routes.get(&owner).into_iter().for_each(note);
         }
     }
 }
@@ -101,10 +105,16 @@ fn wants(shell: &Shell, target: &Target, recorded: &Recorded) -> bool {
     target.wants(&recorded.event_type, index, has_tag)
 }
 
+/// Whether an event concerns every owner.
+fn is_of_system(recorded: &Recorded) -> bool {
+    SYSTEM_EVENT_TYPES.contains(&&*recorded.event_type)
+}
+
 /// Whether an event is for this subscription and no other owner's. What becomes of it is told to
 /// the owner's other ones.
 pub(crate) fn is_for(shell: &Shell, webhook: &Webhook, recorded: &Recorded) -> bool {
     let own = recorded.metadata.owner == OwnerKey(webhook.owner.as_u128());
+    let own = own || is_of_system(recorded);
     // The name of its own stream is made last: it is needed where everything else fits.
     let is_other = || recorded.stream != streams::webhook(webhook.webhook_id);
     own && wants(shell, &webhook.target, recorded) && is_other()

@@ -77,6 +77,8 @@ pub(crate) struct TestReceiver {
     pub(crate) received: watch::Sender<Vec<(String, String)>>,
     /// Answers in order; 200 when there is none left.
     pub(crate) answers: Mutex<Vec<u16>>,
+    /// What it asks for with every refusal.
+    pub(crate) retry_after: Mutex<Option<Span>>,
     /// Whether it takes messages and keeps its answers back.
     pub(crate) holds: watch::Sender<bool>,
 }
@@ -86,6 +88,7 @@ impl Default for TestReceiver {
         Self {
             received: watch::Sender::new(Vec::new()),
             answers: Mutex::default(),
+            retry_after: Mutex::default(),
             holds: watch::Sender::new(false),
         }
     }
@@ -123,7 +126,7 @@ impl WebhookTransport for TestReceiver {
         AttemptResult::Failure {
             status: Some(status),
             reason: venue::reason("no"),
-            retry_after: None,
+            retry_after: *self.retry_after.lock().unwrap(),
             answer: Answer::default(),
         }
     }

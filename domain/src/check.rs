@@ -2,8 +2,8 @@
 
 use crate::drift::{self, DUST, DriftError, Headline, Slots};
 use crate::index::{
-    CheckRecovered, CheckSkipped, DriftDetected, Index, IndexEvent, Method, SkipReason, Status,
-    ThresholdExceeded,
+    BREACHES_MAX, BandBreached, BreachedLine, CheckRecovered, CheckSkipped, DriftDetected, Index,
+    IndexEvent, Method, SkipReason, Status, ThresholdExceeded,
 };
 use crate::market::PriceSnapshot;
 use crate::plan::{self, InstrumentRules};
@@ -65,7 +65,7 @@ pub fn check(
     };
     Finding {
         headline: Some(headline),
-        events: tell(index, &headline, prices.seq, now),
+        events: tell(index, &headline, prices, now),
         verdict,
     }
 }
@@ -136,7 +136,12 @@ fn skip_or_rest(index: &Index, verdict: Verdict, at: Timestamp) -> Finding {
 }
 
 /// What a measured drift tells the world.
-fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> Vec<IndexEvent> {
+fn tell(
+    index: &Index,
+    headline: &Headline,
+    prices: &PriceSnapshot,
+    at: Timestamp,
+) -> Vec<IndexEvent> {
     let Headline {
         total_value,
         drift,
@@ -144,7 +149,7 @@ fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> V
         largest: _,
         outside: _,
     } = *headline;
-    if drift <= DUST || index.noticed_seq == Some(prices_seq) {
+    if drift <= DUST || index.noticed_seq == Some(prices.seq) {
         // After a skipped check the reason must go, or it would not be told a second time.
         let recovered = index.skipped.is_some();
         return Vec::from_iter(
@@ -157,12 +162,33 @@ fn tell(index: &Index, headline: &Headline, prices_seq: u64, at: Timestamp) -> V
         asset,
         threshold,
         total_value,
-        prices_seq,
+        prices_seq: prices.seq,
         at,
     };
     let mut events = vec![IndexEvent::DriftDetected(detected)];
-    events.extend(exceeded(index, headline, at).map(IndexEvent::ThresholdExceeded));
+    if let Some(exceeded) = exceeded(index, headline, at) {
+        events.push(IndexEvent::ThresholdExceeded(exceeded));
+        events.extend(breached(index, prices, at).map(IndexEvent::BandBreached));
+    }
     events
+}
+
+/// The lines outside their bands, furthest off first; none when the index is off as a whole alone.
+fn breached(index: &Index, prices: &PriceSnapshot, at: Timestamp) -> Option<BandBreached> {
+    let report = drift::report(index, prices).ok()?;
+    let outside = report.assets.iter().filter(|line| line.outside);
+    let mut lines: Vec<BreachedLine> = outside
+        .map(|line| BreachedLine {
+            asset: line.asset,
+            target: line.target,
+            current: line.current,
+            drift: line.drift,
+        })
+        .collect();
+    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    lines.sort_by_key(|line| std::cmp::Reverse(line.drift.get().abs()));
+    lines.truncate(BREACHES_MAX);
+    (count > 0).then_some(BandBreached { lines, count, at })
 }
 
 /// The breach that an index is in: its drift above its threshold, or else the first line outside

@@ -58,6 +58,8 @@ pub enum JobEvent {
     Scheduled(JobScheduled),
     /// A run ended.
     RunCompleted(RunCompleted),
+    /// That run did not do all of its work.
+    Failed(JobFailed),
 }
 
 /// `job.scheduled` v1.
@@ -95,6 +97,20 @@ pub struct RunCompleted {
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// When it ended.
+    pub at: Timestamp,
+}
+
+/// `job.failed` v1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobFailed {
+    /// The job.
+    pub name: JobName,
+    /// The run.
+    pub run_id: RunId,
+    /// Why.
+    pub reason: Reason,
+    /// When.
     pub at: Timestamp,
 }
 
@@ -177,10 +193,30 @@ pub fn decide(
             Ok(vec![JobEvent::Scheduled(scheduled)])
         }
         JobCommand::CompleteRun(run) => match job {
-            Some(_) => Ok(vec![JobEvent::RunCompleted(run)]),
+            Some(job) => {
+                let failed = failed(job, &run).map(JobEvent::Failed);
+                let ended = std::iter::once(JobEvent::RunCompleted(run));
+                Ok(ended.chain(failed).collect())
+            }
             None => Err(JobRefusal::NotFound),
         },
     }
+}
+
+/// What a run that ended left undone: all of it, or some of the indexes or accounts.
+fn failed(job: &Job, run: &RunCompleted) -> Option<JobFailed> {
+    let missing = run.summary.failed;
+    let some = || {
+        let text = format!("{missing} did not answer; the next run looks at them again");
+        Reason::optional(&text).unwrap_or_default()
+    };
+    let reason = run.error.clone().or_else(|| (missing > 0).then(some))?;
+    Some(JobFailed {
+        name: job.name.clone(),
+        run_id: run.run_id,
+        reason,
+        at: run.at,
+    })
 }
 
 /// Adopts an event.
@@ -207,7 +243,7 @@ pub fn apply(job: &mut Option<Job>, event: &JobEvent) {
             job.runs = job.runs.saturating_add(1);
             job.last_run = Some(e.clone());
         }
-        (None, JobEvent::RunCompleted(_)) => {}
+        (None, JobEvent::RunCompleted(_)) | (_, JobEvent::Failed(_)) => {}
     }
 }
 
@@ -312,6 +348,24 @@ mod tests {
         assert_eq!((job.runs, job.last_run), (1, Some(run(T0))));
         let refused = decide(None, JobCommand::CompleteRun(run(T0)), T0);
         assert_eq!(refused, Err(JobRefusal::NotFound));
+    }
+
+    #[test]
+    fn a_run_that_left_something_undone_says_so() {
+        let job = scheduled(command("0 * * * *", "UTC", true), T0);
+        let told = |run: RunCompleted| {
+            let events = decide(job.as_ref(), JobCommand::CompleteRun(run), T0).unwrap();
+            events.into_iter().find_map(|event| match event {
+                JobEvent::Failed(failed) => Some(failed.reason.to_string()),
+                JobEvent::Scheduled(_) | JobEvent::RunCompleted(_) => None,
+            })
+        };
+        assert_eq!(told(run(T0)), None);
+        let (mut down, mut silent) = (run(T0), run(T0));
+        down.error = Some(Reason::required("the market is restarting").unwrap());
+        silent.summary.failed = 3;
+        assert_eq!(told(down).unwrap(), "the market is restarting");
+        assert!(told(silent).unwrap().starts_with("3 did not answer"));
     }
 
     #[test]

@@ -70,6 +70,7 @@ async fn what_comes_follows_the_schema_of_its_type() {
         "index.withdrawn",
         "drift.detected",
         "drift.threshold_exceeded",
+        "drift.band_breached",
         "rebalance.completed",
         "rebalance.started",
         "trade.executed",

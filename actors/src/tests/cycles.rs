@@ -85,6 +85,7 @@ async fn drift_above_the_threshold_is_traded_back_to_target() {
         [
             "drift.detected",
             "drift.threshold_exceeded",
+            "drift.band_breached",
             "rebalance.started",
             "order.intended",
             "trade.executed",
@@ -129,7 +130,7 @@ async fn none_is_measured_and_never_traded() {
     );
     assert_eq!(
         types(&engine, &caller, id).await.last().unwrap(),
-        "drift.threshold_exceeded"
+        "drift.band_breached"
     );
 }
 

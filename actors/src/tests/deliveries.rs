@@ -5,14 +5,15 @@ mod window;
 use std::collections::HashSet;
 
 use evenkeel_domain::index::{Definition, Method, Tag};
-use evenkeel_domain::values::WebhookId;
+use evenkeel_domain::market::{RecordPrices, Source};
+use evenkeel_domain::values::{Span, WebhookId};
 use evenkeel_domain::webhook::{
     ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target, Url, Webhook,
 };
 
 use crate::Engine;
 use crate::engine::{Caller, DeliveryView, EngineError, WebhookWish};
-use crate::testing::{Drive, World, owner};
+use crate::testing::{Drive, World, asset, owner};
 
 fn target(events: &[&str]) -> Target {
     let events: Vec<String> = events.iter().map(ToString::to_string).collect();
@@ -61,7 +62,7 @@ async fn a_rebalance_is_told_in_all_its_events_to_its_owner_alone() {
     assert_eq!(construction.len(), 4);
     engine.push("130", "100").await;
     engine.cycle().await;
-    let all = world.receiver.wait_for(10).await;
+    let all = world.receiver.wait_for(11).await;
     let mut told: Vec<&str> = all[4..]
         .iter()
         .map(|(_, event_type)| event_type.as_str())
@@ -71,6 +72,7 @@ async fn a_rebalance_is_told_in_all_its_events_to_its_owner_alone() {
     assert_eq!(
         told,
         [
+            "drift.band_breached",
             "drift.detected",
             "drift.threshold_exceeded",
             "rebalance.completed",
@@ -162,6 +164,54 @@ async fn what_is_disabled_is_told_to_the_owners_other_subscriptions_and_never_to
     assert_eq!(of(gone), ["index.created", "index.created"]);
     assert_eq!(of(other), ["webhook.disabled"]);
     assert!(of(foreign).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_concerns_all_is_told_to_every_owner() {
+    let world = World::new();
+    let (engine, alice, bob) = (world.engine().await, owner(1), owner(2));
+    subscribe(&engine, &alice, &["price.held", "job.failed"]).await;
+    subscribe(&engine, &bob, &["price.*"]).await;
+    let index = engine.funded(&bob, Method::None).await;
+    let of_an_index = Target {
+        indexes: vec![index],
+        ..target(&["*"])
+    };
+    subscribe_to(&engine, &bob, of_an_index).await;
+    let jump = RecordPrices {
+        source: Source::Push,
+        at: engine.prices().as_of,
+        prices: vec![(asset("A"), "1000".parse().unwrap())],
+        confirm: false,
+    };
+    engine.push_prices(&alice, jump).await.unwrap();
+    engine.pause_index(&bob, index).await.unwrap();
+    let all = world.receiver.wait_for(3).await;
+    let mut told: Vec<&str> = all.iter().map(|(_, told)| told.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["index.paused", "price.held", "price.held"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_asks_for_quiet_gets_it_from_the_whole_subscription() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    subscribe(&engine, &caller, &["index.created"]).await;
+    world.receiver.answers.lock().unwrap().push(429);
+    *world.receiver.retry_after.lock().unwrap() = Some(Span::from_secs(60));
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        let halves = crate::testing::halves(Method::None);
+        engine.create_index(&caller, halves).await.unwrap();
+    }
+    let first = world.receiver.wait_for(1).await.len();
+    // What was under way together with the first attempt was not held back any more.
+    assert!(first <= IN_FLIGHT_MAX);
+    world.receiver.wait_for(4).await;
+    assert!(began.elapsed() >= std::time::Duration::from_secs(60));
+    let (refused, _) = &world.receiver.received.borrow()[0].clone();
+    let all = world.receiver.received.borrow().clone();
+    assert_eq!(all.iter().filter(|(id, _)| id == refused).count(), 2);
 }
 
 #[tokio::test(start_paused = true)]

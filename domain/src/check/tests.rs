@@ -38,6 +38,7 @@ fn types(finding: &Finding) -> Vec<&'static str> {
     let of = |event: &IndexEvent| match event {
         IndexEvent::DriftDetected(_) => "detected",
         IndexEvent::ThresholdExceeded(_) => "exceeded",
+        IndexEvent::BandBreached(_) => "breached",
         IndexEvent::CheckSkipped(_) => "skipped",
         IndexEvent::CheckRecovered(_) => "recovered",
         other => panic!("a check does not say {other:?}"),
@@ -139,12 +140,12 @@ fn only_an_active_index_with_funds_is_watched() {
 #[test]
 fn drift_is_told_once_per_snapshot_and_again_when_holdings_change() {
     let mut world = invested(Method::None).prices(2, &ABOVE);
-    assert_eq!(types(&world.check()), ["detected", "exceeded"]);
+    assert_eq!(types(&world.check()), ["detected", "exceeded", "breached"]);
     assert!(world.check().events.is_empty());
     world.prices = snapshot(3, &AT_THRESHOLD);
     assert_eq!(types(&world.check()), ["detected"]);
     world = world.holding("AAA", "1");
-    assert_eq!(types(&world.check()), ["detected", "exceeded"]);
+    assert_eq!(types(&world.check()), ["detected", "exceeded", "breached"]);
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn a_price_that_cannot_be_used_trades_nothing_and_is_told_once() {
         assert_eq!(types(&world.check()), ["skipped"]);
         // Drift that is told says that it goes on, too.
         world.prices = snapshot(5, &ABOVE);
-        assert_eq!(types(&world.check()), ["detected", "exceeded"]);
+        assert_eq!(types(&world.check()), ["detected", "exceeded", "breached"]);
         assert_eq!(world.state().skipped, None);
     }
 }
@@ -288,6 +289,45 @@ fn a_line_outside_its_own_band_is_a_breach_and_told_with_its_numbers() {
         let expected = (asset("BBB"), percent("0.5"), percent("0.49"));
         assert_eq!(told, (verdict == DRIFT).then_some(expected));
     }
+}
+
+#[test]
+fn every_line_outside_is_told_the_furthest_first() {
+    let targets = [("AAA", "50"), ("BBB", "30"), ("CCC", "20")];
+    let mut world = given(definition(&targets))
+        .holding("AAA", "60")
+        .holding("BBB", "30")
+        .holding("CCC", "10")
+        .prices(1, &[("AAA", "100"), ("BBB", "100"), ("CCC", "100")]);
+    world.when(IndexCommand::Update {
+        definition: {
+            let mut changed = definition(&targets);
+            changed.constituents.edit(|lines| {
+                lines[2].band = Some(Band::FiveTwentyFive);
+            });
+            changed
+        },
+    });
+    let finding = world.check();
+    let told = finding.events.iter().find_map(|event| match event {
+        IndexEvent::BandBreached(e) => Some(e.clone()),
+        _ => None,
+    });
+    let line = |name: &str, target: &str, current: &str, drift: &str| BreachedLine {
+        asset: asset(name),
+        target: percent(target),
+        current: percent(current),
+        drift: percent(drift),
+    };
+    let told = told.unwrap();
+    assert_eq!(told.count, 2);
+    assert_eq!(
+        told.lines,
+        [
+            line("AAA", "50", "60", "10"),
+            line("CCC", "20", "10", "-10")
+        ]
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::index::{
     IndexCommand, IndexReconciled, IndexUpdated, ReconciledHolding, Scope as Traded, SkipReason,
     Tag, TransferSettled,
 };
-use crate::job::{CycleSummary, JobScheduled, RunCompleted, RunTrigger};
+use crate::job::{CycleSummary, JobFailed, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
 use crate::rebalance::{self, OrderOutcome, Reason, RebalanceStuck, TradeFailed, Trigger};
 use crate::testing::*;
@@ -72,6 +72,7 @@ fn stored(event: &Event, json: bool) {
             IndexEvent::TransferSettled,
             IndexEvent::DriftDetected,
             IndexEvent::ThresholdExceeded,
+            IndexEvent::BandBreached,
             IndexEvent::CheckSkipped,
             IndexEvent::CheckRecovered,
             IndexEvent::TradingModeSet,
@@ -96,7 +97,12 @@ fn stored(event: &Event, json: bool) {
         Event::Market(event) => {
             each!(event, MarketEvent::PricesRecorded, MarketEvent::PriceHeld);
         }
-        Event::Job(event) => each!(event, JobEvent::Scheduled, JobEvent::RunCompleted),
+        Event::Job(event) => each!(
+            event,
+            JobEvent::Scheduled,
+            JobEvent::RunCompleted,
+            JobEvent::Failed,
+        ),
         Event::Webhook(event) => each!(
             event,
             WebhookEvent::Created,
@@ -228,6 +234,12 @@ fn job_events() -> Vec<JobEvent> {
             duration_ms: 12,
             at: hours(1),
         }),
+        JobEvent::Failed(JobFailed {
+            name: Text::required("drift-monitor").unwrap(),
+            run_id: RunId::from_u128(3),
+            reason: reason(),
+            at: hours(1),
+        }),
     ]
 }
 
@@ -277,20 +289,23 @@ fn every_event_is_read_back() {
         // Computed drift has up to 28 digits, which JSON from outside may not have.
         let computed = matches!(
             event,
-            Event::Index(IndexEvent::DriftDetected(_) | IndexEvent::ThresholdExceeded(_))
-                | Event::Rebalance(
-                    RebalanceEvent::Started(_)
-                        | RebalanceEvent::Replanned(_)
-                        | RebalanceEvent::Completed(_)
-                        | RebalanceEvent::Failed(_)
-                )
+            Event::Index(
+                IndexEvent::DriftDetected(_)
+                    | IndexEvent::ThresholdExceeded(_)
+                    | IndexEvent::BandBreached(_)
+            ) | Event::Rebalance(
+                RebalanceEvent::Started(_)
+                    | RebalanceEvent::Replanned(_)
+                    | RebalanceEvent::Completed(_)
+                    | RebalanceEvent::Failed(_)
+            )
         );
         stored(event, !computed);
         seen.insert(kind(event));
     }
     assert_eq!(
         seen.len(),
-        13 + 12 + 2 + 2 + 11 + 4 + 1 - MISSING_FROM_A_LIFE,
+        14 + 12 + 2 + 3 + 11 + 4 + 1 - MISSING_FROM_A_LIFE,
         "{seen:?}"
     );
 }

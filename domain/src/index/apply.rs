@@ -50,7 +50,9 @@ pub fn apply(index: &mut Option<Index>, event: &IndexEvent) {
             index.noticed_seq = Some(e.prices_seq);
             index.skipped = None;
         }
-        IndexEvent::ThresholdExceeded(_) | IndexEvent::CheckRecovered(_) => index.skipped = None,
+        IndexEvent::ThresholdExceeded(_)
+        | IndexEvent::BandBreached(_)
+        | IndexEvent::CheckRecovered(_) => index.skipped = None,
         IndexEvent::CheckSkipped(e) => index.skipped = Some(e.reason.clone()),
         IndexEvent::TradingModeSet(e) => index.mode = e.mode,
         IndexEvent::Reconciled(e) => index.reconcile(e),

@@ -60,6 +60,8 @@ pub enum IndexEvent {
     DriftDetected(DriftDetected),
     /// A check found drift above the threshold.
     ThresholdExceeded(ThresholdExceeded),
+    /// The lines that the same check found outside their bands.
+    BandBreached(BandBreached),
     /// A check traded nothing, and why; repeated only when the reason changes.
     CheckSkipped(CheckSkipped),
     /// A check went through again after a skipped one, and found nothing else to tell.
@@ -186,6 +188,36 @@ pub struct ThresholdExceeded {
     pub total_value: Amount,
     /// When.
     pub at: Timestamp,
+}
+
+/// Most lines that one [`BandBreached`] tells: keeps it below 4 KiB.
+pub const BREACHES_MAX: usize = 50;
+
+/// `drift.band_breached` v1: the lines outside their own bands, or outside the index threshold
+/// where they have none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BandBreached {
+    /// The lines, furthest off first, at most [`BREACHES_MAX`].
+    pub lines: Vec<BreachedLine>,
+    /// How many there are.
+    pub count: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A line outside its band. Part of `drift.band_breached` v1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreachedLine {
+    /// The asset.
+    pub asset: Asset,
+    /// Its target weight, per cent.
+    pub target: Percent,
+    /// Its weight now, per cent.
+    pub current: Percent,
+    /// Current minus target, percentage points.
+    pub drift: Percent,
 }
 
 /// `index.check_skipped` v2; v1 had fewer reasons.

@@ -29,9 +29,10 @@ pub use definition::{
     WEIGHT_TOLERANCE,
 };
 pub use event::{
-    CheckRecovered, CheckSkipped, Deposited, DriftDetected, Funds, IndexCreated, IndexDeleted,
-    IndexEvent, IndexPaused, IndexReconciled, IndexResumed, IndexUpdated, ReconciledHolding,
-    SkipReason, ThresholdExceeded, TradingModeSet, TransferSettled, Withdrawn,
+    BREACHES_MAX, BandBreached, BreachedLine, CheckRecovered, CheckSkipped, Deposited,
+    DriftDetected, Funds, IndexCreated, IndexDeleted, IndexEvent, IndexPaused, IndexReconciled,
+    IndexResumed, IndexUpdated, ReconciledHolding, SkipReason, ThresholdExceeded, TradingModeSet,
+    TransferSettled, Withdrawn,
 };
 pub use old::{ConstituentV1, DefinitionV1, IndexCreatedV1, IndexUpdatedV1, RebalancingV1, RiskV1};
 pub use reconcile::{RECONCILED_MAX, reconcile};

@@ -10,7 +10,7 @@ pub const FILTER_MAX: usize = 50;
 const ENTRY_MAX: usize = 64;
 
 /// The event types that owners can subscribe to, besides `*` for all.
-pub const EVENT_TYPES: [&str; 24] = [
+pub const EVENT_TYPES: [&str; 28] = [
     "index.created",
     "index.updated",
     "index.deleted",
@@ -34,6 +34,24 @@ pub const EVENT_TYPES: [&str; 24] = [
     "trade.failed",
     "drift.detected",
     "drift.threshold_exceeded",
+    "drift.band_breached",
+    "price.held",
+    "trading.mode_set",
+    "job.failed",
+    "webhook.disabled",
+];
+
+/// Those of the system as a whole: they concern every owner. None is of an index.
+pub const SYSTEM_EVENT_TYPES: [&str; 3] = ["price.held", "trading.mode_set", "job.failed"];
+
+/// Those that somebody may have to act on: a mail with one of them waits for no others.
+pub const URGENT_EVENT_TYPES: [&str; 7] = [
+    "rebalance.failed",
+    "rebalance.stuck",
+    "trade.failed",
+    "price.held",
+    "trading.mode_set",
+    "job.failed",
     "webhook.disabled",
 ];
 

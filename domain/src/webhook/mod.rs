@@ -27,7 +27,9 @@ pub use event::{
     AttemptFailed, Checkpointed, Delivered, DeliveryFailed, RedeliveryRequested, SecretRotated,
     WebhookCreated, WebhookDeleted, WebhookDisabled, WebhookEnabled, WebhookEvent, WebhookUpdated,
 };
-pub use filter::{EVENT_TYPES, FILTER_MAX, Filter, FilterError};
+pub use filter::{
+    EVENT_TYPES, FILTER_MAX, Filter, FilterError, SYSTEM_EVENT_TYPES, URGENT_EVENT_TYPES,
+};
 pub use header::{HEADER_VALUE_MAX, HEADERS_MAX, Header, HeaderName, HeaderNameError, HeaderValue};
 pub use old::{
     AttemptFailedV1, DeliveryFailedV1, SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2,

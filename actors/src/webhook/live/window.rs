@@ -24,6 +24,11 @@ const PAGE_MIN: usize = 2 * IN_FLIGHT_MAX;
 /// Events looked at per read: bounds its memory.
 const PAGE_MAX: usize = 256;
 
+/// Status of a receiver that gets too much, or that is down for a while: it is about all that
+/// comes to it, not about one message.
+const TOO_MANY: u16 = 429;
+const UNAVAILABLE: u16 = 503;
+
 impl Live {
     /// Makes the retries that are due, then begins deliveries, until the window is full or
     /// everything has been looked at.
@@ -201,12 +206,30 @@ impl Live {
             return;
         };
         let now = Instant::now();
-        let next =
-            self.not_before.unwrap_or(now).max(now) + Duration::from_secs(1) / rate.max(1).into();
-        self.not_before = Some(next);
-        let timer = self
-            .myself
-            .send_after(next.duration_since(now), || WebhookMsg::Paced);
+        let begins = self.not_before.unwrap_or(now).max(now);
+        self.wait_until(begins + Duration::from_secs(1) / rate.max(1).into());
+    }
+
+    /// Begins nothing until the time that a receiver asked for is over, where it said that it
+    /// takes nothing at all.
+    fn hush(&mut self, result: &AttemptResult) {
+        if let AttemptResult::Failure {
+            status: Some(TOO_MANY | UNAVAILABLE),
+            retry_after: Some(asked),
+            ..
+        } = result
+        {
+            let wait = Duration::from_millis((*asked).min(RETRY_AFTER_MAX).as_millis());
+            self.wait_until(Instant::now() + wait);
+        }
+    }
+
+    /// No attempt begins before then.
+    fn wait_until(&mut self, then: Instant) {
+        let then = self.not_before.map_or(then, |before| before.max(then));
+        self.not_before = Some(then);
+        let wait = then.duration_since(Instant::now());
+        let timer = self.myself.send_after(wait, || WebhookMsg::Paced);
         self.pace = Some(Task(timer.abort_handle()));
     }
 
@@ -298,11 +321,12 @@ impl Live {
     /// What follows from an attempt that has ended; adopted already. A failed append ends the
     /// actor, which starts anew from the log.
     fn take_in(&mut self, outcome: Outcome) -> Vec<WebhookEvent> {
+        self.is_failing = matches!(outcome.result, AttemptResult::Failure { .. });
+        self.hush(&outcome.result);
         let Some(webhook) = &self.webhook else {
             return Vec::new();
         };
         let position = outcome.position;
-        self.is_failing = matches!(outcome.result, AttemptResult::Failure { .. });
         let report = AttemptReport {
             position,
             attempt: outcome.attempt,
@@ -338,6 +362,8 @@ impl Live {
     pub(super) fn let_go(&mut self) {
         self.flights.clear();
         self.due.clear();
+        self.not_before = None;
+        self.pace = None;
     }
 
     /// Everything up to here will have ended when the delivery at `position` ends.
