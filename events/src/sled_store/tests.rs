@@ -251,17 +251,11 @@ async fn a_failed_write_closes_the_log_and_keeps_what_was_acknowledged() {
     // Where the next frame belongs stands something: sled is not given it.
     let foreign = log.shared.disk().as_ref().unwrap().put_foreign(10);
     assert!(foreign.is_ok());
-    let mut acknowledged = 9;
-    let error = loop {
-        match log.append(vec![to("a", Expected::Any, &["x"])]).await {
-            Ok(appended) => acknowledged = appended.last,
-            Err(error) => break error,
-        }
-        assert!(
-            acknowledged < 10_000,
-            "the log goes on without its database"
-        );
-    };
+    let append = || log.append(vec![to("a", Expected::Any, &["x"])]);
+    let acknowledged = append().await.unwrap().last;
+    let shared = &log.shared;
+    shared.pending.wait_until_settled(|| shared.has_failed());
+    let error = append().await.unwrap_err();
     assert!(matches!(error, AppendError::Closed(_)), "{error}");
     let all = log.read(0, usize::MAX).await.unwrap();
     assert_eq!(all.last().unwrap().position, acknowledged);
