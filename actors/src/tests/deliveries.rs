@@ -14,6 +14,7 @@ use evenkeel_domain::webhook::{
 use crate::Engine;
 use crate::engine::{Caller, DeliveryView, EngineError, WebhookWish};
 use crate::testing::{Drive, World, asset, owner};
+use crate::webhook::CHECKPOINT_EVERY;
 
 fn target(events: &[&str]) -> Target {
     let events: Vec<String> = events.iter().map(ToString::to_string).collect();
@@ -241,6 +242,32 @@ async fn a_delivery_that_is_put_off_for_a_day_holds_up_what_is_far_behind_it_ove
     assert!(again > 0, "it came again");
     // What was under way at the kill came twice.
     assert!(again <= ENDED_AHEAD_MAX + 2 * IN_FLIGHT_MAX, "{again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_far_behind_the_log_s_end_comes_after_an_orderly_stop() {
+    let world = World::new();
+    let (engine, caller) = (world.engine().await, owner(1));
+    let patient = Target {
+        retry: Schedule::new(vec![RETRY_WAIT_MAX]).unwrap(),
+        ..target(&["index.paused"])
+    };
+    let id = subscribe_to(&engine, &caller, patient).await;
+    let index = engine.funded(&caller, Method::None).await;
+    world.receiver.answers.lock().unwrap().push(503);
+    engine.pause_index(&caller, index).await.unwrap();
+    once(&engine, &caller, id, |webhook| !webhook.retrying.is_empty()).await;
+    for price in 0..CHECKPOINT_EVERY {
+        engine.push(&format!("{}", 100 + price % 2), "100").await;
+    }
+    // Everything up to here has been looked at when this one comes.
+    engine.resume_index(&caller, index).await.unwrap();
+    engine.pause_index(&caller, index).await.unwrap();
+    world.receiver.wait_for(2).await;
+    engine.stop().await;
+    let _engine = world.engine().await;
+    let all = world.receiver.wait_for(3).await;
+    assert_eq!(all[0], all[2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ use crate::streams;
 
 /// A place in the log is noted when it is this far ahead of the last one that is: below that,
 /// looking at the events anew after a restart costs less than the note.
-const CHECKPOINT_EVERY: u64 = 1_000;
+pub(crate) const CHECKPOINT_EVERY: u64 = 1_000;
 
 /// How long an orderly stop waits for attempts under way: half of what one may take, so that a
 /// receiver that hangs does not make the process miss the ten seconds that supervisors allow.
@@ -311,12 +311,10 @@ impl Live {
     }
 
     /// Begins nothing more. The attempts under way have [`STOP_WAIT`] to end: each that is cut off
-    /// comes twice.
+    /// comes twice. What waits for its time stays open, so that the place in the log is not noted
+    /// beyond it.
     pub(crate) async fn stop(&mut self, done: oneshot::Sender<()>) -> Result<(), Halt> {
         self.stopping = Some(done);
-        self.due.clear();
-        self.flights
-            .retain(|_, flight| matches!(flight.stage, Stage::UnderWay { .. }));
         self.myself.send_after(STOP_WAIT, || WebhookMsg::StopNow);
         self.end_if_stopped().await
     }

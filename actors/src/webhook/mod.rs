@@ -20,6 +20,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+pub(crate) use live::CHECKPOINT_EVERY;
 pub(crate) use live::Live;
 pub(crate) use message::{body as message_body, message_id, test_request};
 

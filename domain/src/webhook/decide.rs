@@ -209,9 +209,11 @@ fn decide_existing(
             vec![WebhookEvent::RedeliveryRequested(requested)]
         }
         WebhookCommand::Report(report) => take_in(webhook, report, at)?,
-        WebhookCommand::Checkpoint { low_water } if low_water <= webhook.low_water => Vec::new(),
         WebhookCommand::Checkpoint { low_water } => {
-            vec![WebhookEvent::Checkpointed(Checkpointed { low_water, at })]
+            let low_water = webhook.before_retries(low_water);
+            let is_further = low_water > webhook.low_water;
+            let checkpointed = WebhookEvent::Checkpointed(Checkpointed { low_water, at });
+            Vec::from_iter(is_further.then_some(checkpointed))
         }
     })
 }

@@ -152,6 +152,12 @@ impl Webhook {
         position <= self.low_water || self.ended_ahead.contains(&position)
     }
 
+    /// The place in the log up to `position` that no delivery waits behind for its retry.
+    fn before_retries(&self, position: u64) -> u64 {
+        let retries = self.retrying.iter().map(|(at, ..)| at.saturating_sub(1));
+        retries.fold(position, u64::min)
+    }
+
     /// Whether the last that is known of its receiver is a failure.
     pub fn is_failing(&self) -> bool {
         self.failure_count > 0 || !self.retrying.is_empty()

@@ -338,6 +338,10 @@ fn deliveries_end_in_any_order_and_each_once() {
     assert_eq!(ended(webhook.as_ref()), (200, vec![]));
     // A place is never given back.
     assert!(when(&mut webhook, WebhookCommand::Checkpoint { low_water: 150 }).is_empty());
+    // Nor is one noted beyond a delivery that waits for its retry.
+    when(&mut webhook, attempt(250, 1, Some(503)));
+    when(&mut webhook, WebhookCommand::Checkpoint { low_water: 300 });
+    assert_eq!(ended(webhook.as_ref()), (249, vec![]));
 }
 
 #[test]
