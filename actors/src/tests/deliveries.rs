@@ -1,5 +1,6 @@
 //! Deliveries: every subscribed event, once where nothing fails, with a bound where it does.
 
+mod mails;
 mod window;
 
 use std::collections::HashSet;

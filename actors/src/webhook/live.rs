@@ -53,17 +53,17 @@ struct Flight {
 /// What a delivery does now.
 enum Stage {
     /// An attempt is under way, or in the row for its place.
-    UnderWay { _attempt: Task },
+    UnderWay { _attempt: Arc<Task> },
     /// Its event cannot be read, which is about to be reported.
     Unreadable,
-    /// It waits for its retry, and holds no body.
-    Waits { _retry: Task },
+    /// It waits for its retry or for others to go out with, and holds no body.
+    Waits { _timer: Task },
 }
 
 /// An attempt that has ended.
 struct Outcome {
-    position: Position,
-    attempt: u32,
+    /// The deliveries that it was for, and which attempt of each it was: one, or those of a mail.
+    of: Vec<(Position, u32)>,
     result: AttemptResult,
     duration_ms: u32,
 }

@@ -8,7 +8,7 @@ use evenkeel_domain::webhook::{Channel, Target};
 use evenkeel_events::{Position, Recorded};
 use serde_json::{Map, Value, json};
 
-use super::channel;
+use super::channel::{self, Item};
 use crate::catalogue;
 use crate::journal::{self, ReplayError};
 use crate::ports::{SigningKey, WebhookRequest};
@@ -30,6 +30,32 @@ pub(crate) fn body(
     channel: Channel,
     recorded: &Recorded,
 ) -> Result<Bytes, ReplayError> {
+    let body = channel::body(channel, &item(shell, recorded)?);
+    Ok(Bytes::from(body.to_string()))
+}
+
+/// The id and the body of a mail of several events. Mail servers drop a message whose id they have
+/// seen: it is another one when more events have gathered since the last attempt.
+pub(crate) fn digest<'a>(
+    shell: &Shell,
+    webhook: WebhookId,
+    events: impl Iterator<Item = &'a Recorded>,
+) -> (String, Bytes) {
+    let (mut items, mut positions) = (Vec::new(), Vec::new());
+    for recorded in events {
+        positions.push(recorded.position);
+        items.push(item(shell, recorded).unwrap_or_else(|error| {
+            tracing::error!(%webhook, %error, "an event of a mail cannot be read");
+            named(recorded, Map::new())
+        }));
+    }
+    let (first, last) = (positions.first(), positions.last());
+    let [first, last] = [first, last].map(|position| position.copied().unwrap_or_default());
+    let id = format!("{}_{last}_{}", message_id(webhook, first), items.len());
+    (id, Bytes::from(channel::mail(&items).to_string()))
+}
+
+fn item(shell: &Shell, recorded: &Recorded) -> Result<Item, ReplayError> {
     let event = journal::decode(recorded)?;
     let mut data = match catalogue::to_json(&event) {
         Value::Object(fields) => fields,
@@ -44,8 +70,15 @@ pub(crate) fn body(
         data.insert("webhookId".to_owned(), json!(webhook_id));
     }
     data.insert("position".to_owned(), json!(recorded.position));
-    let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
-    Ok(envelope(channel, &recorded.event_type, at, &data))
+    Ok(named(recorded, data))
+}
+
+fn named(recorded: &Recorded, data: Map<String, Value>) -> Item {
+    Item {
+        event_type: recorded.event_type.to_string(),
+        at: json!(Timestamp::from_micros(recorded.metadata.recorded_at_us)),
+        data,
+    }
 }
 
 /// The name of the index that an event is of. One that gives the name says it itself: it may be on
@@ -77,19 +110,19 @@ pub(crate) fn test_request(
         ),
     ]);
     let (event_type, data) = sample.unwrap_or_else(|| (TEST_EVENT.to_owned(), greeting));
+    let item = Item {
+        event_type: event_type.clone(),
+        at: json!(shell.now()),
+        data,
+    };
     WebhookRequest {
         webhook_id,
         url: target.url.to_string(),
         message_id: format!("msg_test_{:032x}", shell.ids.next()),
-        body: envelope(target.channel, &event_type, shell.now(), &data),
+        body: Bytes::from(channel::body(target.channel, &item).to_string()),
         event_type,
         keys,
         signature: target.signature,
         headers: target.headers.clone(),
     }
-}
-
-fn envelope(channel: Channel, event_type: &str, at: Timestamp, data: &Map<String, Value>) -> Bytes {
-    let body = channel::body(channel, event_type, &json!(at), data);
-    Bytes::from(body.to_string())
 }

@@ -36,8 +36,8 @@ pub use old::{
     WebhookUpdatedV1, WebhookUpdatedV2,
 };
 pub use target::{
-    ATTEMPTS_MAX, Channel, INDEXES_MAX, RATE_MAX, RETRY_WAIT_MAX, Schedule, ScheduleError,
-    Signature, TAGS_MAX, Target,
+    ATTEMPTS_MAX, Channel, DIGEST_WINDOW, DIGEST_WINDOW_MAX, INDEXES_MAX, RATE_MAX, RETRY_WAIT_MAX,
+    Schedule, ScheduleError, Signature, TAGS_MAX, Target,
 };
 
 /// Consecutive failed deliveries after which a subscription is disabled.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Description, Filter, Header, Url};
+use super::{Description, Filter, Header, URGENT_EVENT_TYPES, Url};
 use crate::index::Tag;
 use crate::values::{IndexId, Span};
 
@@ -14,6 +14,10 @@ pub const RETRY_WAIT_MAX: Span = Span::from_hours(24);
 pub const INDEXES_MAX: usize = 100;
 /// Most tags that one subscription names.
 pub const TAGS_MAX: usize = 20;
+/// How long mails gather events where nothing else is asked for.
+pub const DIGEST_WINDOW: Span = Span::from_secs(15 * 60);
+/// Longest time that mails gather events.
+pub const DIGEST_WINDOW_MAX: Span = Span::from_hours(24);
 /// Highest limit on attempts per second: more than a window lets through to a receiver that
 /// answers within 8 ms.
 pub const RATE_MAX: u16 = 1_000;
@@ -66,6 +70,31 @@ pub enum Channel {
     Slack,
     /// A sentence, for a webhook of Discord.
     Discord,
+    /// A mail to the address of a `mailto:` URL.
+    Email {
+        /// How long events gather for one mail; zero for a mail each.
+        digest: Span,
+    },
+}
+
+impl Channel {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Discord => "discord",
+            Self::Email { .. } => "email",
+        }
+    }
+
+    /// How long its events gather; none where each goes out by itself.
+    pub fn digest(self) -> Option<Span> {
+        match self {
+            Self::Email { digest } => Some(digest).filter(|digest| *digest > Span::ZERO),
+            Self::Webhook | Self::Slack | Self::Discord => None,
+        }
+    }
 }
 
 impl Target {
@@ -89,10 +118,17 @@ impl Target {
     /// webhook (Slack: one; Discord: five in two seconds).
     pub fn rate(&self) -> Option<u16> {
         self.rate_per_second.or(match self.channel {
-            Channel::Webhook => None,
+            Channel::Webhook | Channel::Email { .. } => None,
             Channel::Slack => Some(1),
             Channel::Discord => Some(2),
         })
+    }
+
+    /// How long an event of a type waits for others to go out with; none for one that goes out at
+    /// once.
+    pub fn gathers(&self, event_type: &str) -> Option<Span> {
+        let is_urgent = URGENT_EVENT_TYPES.contains(&event_type);
+        self.channel.digest().filter(|_| !is_urgent)
     }
 
     /// Whether an event is for it: one of a type that it wants, and of an index that it names or
@@ -155,6 +191,17 @@ impl Schedule {
     pub fn after(&self, attempt: u32) -> Option<Span> {
         let at = usize::try_from(attempt).ok()?.checked_sub(1)?;
         self.0.get(at).copied()
+    }
+
+    /// Of mails, whose servers put strangers off for minutes and are down for hours: six attempts
+    /// within nine hours.
+    pub fn of_mails() -> Self {
+        let minutes = [1, 5, 30, 120, 360];
+        Self(
+            minutes
+                .map(|minutes| Span::from_secs(60 * minutes))
+                .to_vec(),
+        )
     }
 
     /// The spans.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::super::{WebhookMsg, message, message_id};
 use super::{Flight, Halt, Live, Outcome, Stage, Task, keys};
 use crate::dispatcher::is_for;
+use crate::journal::ReplayError;
 use crate::ports::WebhookRequest;
 
 /// Events looked at by the first read while a subscription catches up: about what its window
@@ -28,6 +29,12 @@ const PAGE_MAX: usize = 256;
 /// comes to it, not about one message.
 const TOO_MANY: u16 = 429;
 const UNAVAILABLE: u16 = 503;
+
+/// The event type of a mail of several events.
+const DIGEST: &str = "digest";
+
+/// An event that an attempt is for, and how many attempts there were for it.
+type Part<'a> = (&'a Recorded, u32);
 
 impl Live {
     /// Makes the retries that are due, then begins deliveries, until the window is full or
@@ -43,10 +50,7 @@ impl Live {
             let Some(position) = self.due.pop_first() else {
                 break;
             };
-            let attempts = self.flights.get(&position).map(|flight| flight.attempts);
-            if let Some((attempts, recorded)) = attempts.zip(self.recorded(position).await?) {
-                self.attempt(&recorded, attempts);
-            }
+            self.send_due(position).await?;
         }
         while self.has_place() && self.flights.len() < OPEN_MAX {
             let Some(position) = self.next_again() else {
@@ -78,6 +82,45 @@ impl Live {
                 self.target
             });
         }
+        match self.overflowing() {
+            Some(position) => self.send_due(position).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The first of a mail's events, when no more can gather: what comes next may be urgent.
+    fn overflowing(&self) -> Option<Position> {
+        let is_full = self.flights.len() >= OPEN_MAX && self.gathers() && !self.is_failing;
+        let mut flights = self.flights.iter();
+        let first = flights.find(|(_, flight)| matches!(flight.stage, Stage::Waits { .. }));
+        first
+            .filter(|_| is_full && self.has_place())
+            .map(|(at, _)| *at)
+    }
+
+    /// Whether several events go out as one.
+    fn gathers(&self) -> bool {
+        let target = self.webhook.as_ref().map(|webhook| &webhook.target);
+        target.is_some_and(|target| target.channel.digest().is_some())
+    }
+
+    /// Makes the attempt whose time has come; a mail takes along all that wait.
+    async fn send_due(&mut self, position: Position) -> Result<(), Halt> {
+        let waits = |flight: &Flight| matches!(flight.stage, Stage::Waits { .. });
+        let positions: Vec<Position> = if self.gathers() {
+            let waiting = self.flights.iter().filter(|(_, flight)| waits(flight));
+            waiting.map(|(at, _)| *at).collect()
+        } else {
+            vec![position]
+        };
+        let mut events = Vec::with_capacity(positions.len());
+        for at in positions {
+            self.due.remove(&at);
+            let attempts = self.flights.get(&at).map(|flight| flight.attempts);
+            events.extend(self.recorded(at).await?.zip(attempts));
+        }
+        let parts: Vec<Part<'_>> = events.iter().map(|(event, n)| (event, *n)).collect();
+        self.attempt(&parts);
         Ok(())
     }
 
@@ -150,12 +193,16 @@ impl Live {
             .find(|(at, ..)| *at == position)
             .copied();
         let attempts = retrying.map_or(0, |(_, attempts, _)| attempts);
-        // A retry that lies further ahead than any wait means that the clock was set back.
+        let gathers = webhook.target.gathers(&recorded.event_type);
+        let recorded_at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
+        let gathered = gathers.map(|window| recorded_at.plus(window));
+        // One that lies further ahead than any wait means that the clock was set back.
         let waits = |due: &Timestamp| due.since(self.shell.now()) <= RETRY_AFTER_MAX;
-        if let Some(due) = retrying.map(|(.., due)| due).filter(waits) {
-            self.retry_at(position, attempts, due);
+        let due = retrying.map(|(.., due)| due).or(gathered);
+        if let Some(due) = due.filter(waits) {
+            self.wait_for(position, attempts, due);
         } else {
-            self.attempt(recorded, attempts);
+            self.attempt(&[(recorded, attempts)]);
         }
     }
 
@@ -178,13 +225,13 @@ impl Live {
         }
     }
 
-    fn retry_at(&mut self, position: Position, attempts: u32, due: Timestamp) {
+    fn wait_for(&mut self, position: Position, attempts: u32, due: Timestamp) {
         let wait = Duration::from_millis(due.since(self.shell.now()).as_millis());
         let timer = self
             .myself
             .send_after(wait, move || WebhookMsg::Retry(position));
         let stage = Stage::Waits {
-            _retry: Task(timer.abort_handle()),
+            _timer: Task(timer.abort_handle()),
         };
         self.flights.insert(position, Flight { attempts, stage });
     }
@@ -239,46 +286,33 @@ impl Live {
         self.fill().await
     }
 
-    /// One attempt, in a task of its own: the actor stays free for the others of its window.
-    fn attempt(&mut self, recorded: &Recorded, attempts: u32) {
-        let position = recorded.position;
+    /// One attempt for an event, or for those of a mail, in a task of its own: the actor stays free
+    /// for the others of its window.
+    fn attempt(&mut self, parts: &[Part<'_>]) {
         self.pace();
         let Some(webhook) = self.webhook.as_ref().filter(|webhook| webhook.enabled) else {
             return;
         };
-        let body = match message::body(&self.shell, webhook.target.channel, recorded) {
-            Ok(body) => body,
+        let of: Vec<(Position, u32)> = parts
+            .iter()
+            .map(|(recorded, attempts)| (recorded.position, attempts + 1))
+            .collect();
+        let request = match self.request_of(webhook, parts) {
+            Ok(request) => request,
             Err(error) => {
                 tracing::error!(webhook = %self.id, %error, "an event cannot be delivered");
-                let reason = Reason::optional("the event cannot be read").unwrap_or_default();
-                let result = AttemptResult::Failure {
-                    status: None,
-                    reason,
-                    retry_after: None,
-                    answer: Answer::default(),
-                };
-                let stage = Stage::Unreadable;
-                self.flights.insert(position, Flight { attempts, stage });
-                let outcome = Outcome {
-                    position,
-                    attempt: attempts + 1,
-                    result,
-                    duration_ms: 0,
-                };
-                return outcome.report(&self.ended, &self.myself);
+                return self.cannot_be_read(of);
             }
         };
-        let id = message_id(self.id, position);
-        let request = self.request(webhook, id, &recorded.event_type, body);
         let lanes = &self.shell.lanes;
         let further = (self.under_way() > 0).then(|| lanes.further()).flatten();
         let turn = match &further {
             None => Some(lanes.queue(webhook.owner, self.is_failing)),
             Some(_) => None,
         };
-        let attempt = attempts + 1;
         let (transport, myself) = (Arc::clone(&self.shell.transport), self.myself.clone());
         let ended = Arc::clone(&self.ended);
+        let reported = of.clone();
         let task = tokio::spawn(async move {
             let _place = match turn {
                 // Lanes live as long as the engine.
@@ -289,17 +323,56 @@ impl Live {
             let result = transport.send(&request).await;
             let duration_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
             let outcome = Outcome {
-                position,
-                attempt,
+                of: reported,
                 result,
                 duration_ms,
             };
             outcome.report(&ended, &myself);
         });
-        let stage = Stage::UnderWay {
-            _attempt: Task(task.abort_handle()),
+        let task = Arc::new(Task(task.abort_handle()));
+        for (position, attempt) in of {
+            let stage = Stage::UnderWay {
+                _attempt: Arc::clone(&task),
+            };
+            let attempts = attempt - 1;
+            self.flights.insert(position, Flight { attempts, stage });
+        }
+    }
+
+    /// The request for an event, or the one mail for several.
+    fn request_of(
+        &self,
+        webhook: &Webhook,
+        parts: &[Part<'_>],
+    ) -> Result<WebhookRequest, ReplayError> {
+        if let [(recorded, _)] = parts {
+            let body = message::body(&self.shell, webhook.target.channel, recorded)?;
+            let id = message_id(self.id, recorded.position);
+            return Ok(self.request(webhook, id, &recorded.event_type, body));
+        }
+        let events = parts.iter().map(|(recorded, _)| *recorded);
+        let (id, body) = message::digest(&self.shell, self.id, events);
+        Ok(self.request(webhook, id, DIGEST, body))
+    }
+
+    /// Reports a delivery whose event is there and cannot be read.
+    fn cannot_be_read(&mut self, of: Vec<(Position, u32)>) {
+        for (position, attempt) in &of {
+            let stage = Stage::Unreadable;
+            let attempts = attempt - 1;
+            self.flights.insert(*position, Flight { attempts, stage });
+        }
+        let outcome = Outcome {
+            of,
+            result: AttemptResult::Failure {
+                status: None,
+                reason: Reason::optional("the event cannot be read").unwrap_or_default(),
+                retry_after: None,
+                answer: Answer::default(),
+            },
+            duration_ms: 0,
         };
-        self.flights.insert(position, Flight { attempts, stage });
+        outcome.report(&self.ended, &self.myself);
     }
 
     /// Takes in the attempts that have ended, all with one append: while it is on its way to the
@@ -323,20 +396,29 @@ impl Live {
     fn take_in(&mut self, outcome: Outcome) -> Vec<WebhookEvent> {
         self.is_failing = matches!(outcome.result, AttemptResult::Failure { .. });
         self.hush(&outcome.result);
-        let Some(webhook) = &self.webhook else {
-            return Vec::new();
-        };
-        let position = outcome.position;
-        let report = AttemptReport {
-            position,
-            attempt: outcome.attempt,
-            result: outcome.result,
-            duration_ms: outcome.duration_ms,
-            jitter_permille: self.shell.ids.permille(),
-            low_water: self.low_water_without(position),
-        };
+        // One for all of a mail: its events are due again together.
+        let jitter_permille = self.shell.ids.permille();
+        let now = self.shell.now();
+        let mut events = Vec::with_capacity(outcome.of.len());
+        for (position, attempt) in outcome.of {
+            let report = AttemptReport {
+                position,
+                attempt,
+                result: outcome.result.clone(),
+                duration_ms: outcome.duration_ms,
+                jitter_permille,
+                low_water: self.low_water_without(position),
+            };
+            events.extend(self.end_attempt(report, now));
+        }
+        events
+    }
+
+    /// What follows for one delivery.
+    fn end_attempt(&mut self, report: AttemptReport, now: Timestamp) -> Vec<WebhookEvent> {
+        let position = report.position;
         let command = WebhookCommand::Report(report);
-        let events = match webhook::decide(Some(webhook), command, self.shell.now()) {
+        let events = match webhook::decide(self.webhook.as_ref(), command, now) {
             Ok(events) => events,
             Err(error) => {
                 tracing::debug!(webhook = %self.id, position, %error, "a report was left aside");
@@ -350,7 +432,7 @@ impl Live {
         let retrying = self.webhook.iter().flat_map(|webhook| &webhook.retrying);
         let retry = retrying.filter(|(at, ..)| *at == position).copied().next();
         match retry.filter(|_| self.flights.contains_key(&position)) {
-            Some((_, attempts, due)) => self.retry_at(position, attempts, due),
+            Some((_, attempts, due)) => self.wait_for(position, attempts, due),
             None => {
                 self.flights.remove(&position);
             }
