@@ -23,9 +23,11 @@ use evenkeel_snapshots::{MemorySnapshots, SledSnapshots, SnapshotStore};
 use crate::personal::FileKeys;
 use crate::time::{OsEntropy, SystemClock};
 use crate::venues::{Faults, PaperSettings, PaperVenue};
+use crate::webhooks::mail::{MailSettings, MailTransport};
+use crate::webhooks::outgoing::Outgoing;
 use crate::webhooks::policy::AddressPolicy;
 use crate::webhooks::secrets::{KEY_FILE, SecretKeeper};
-use crate::webhooks::transport::HttpTransport;
+use crate::webhooks::transport::{HttpTransport, ProxyUrl};
 
 /// The account name of the paper venue.
 pub const PAPER: &str = "paper";
@@ -103,6 +105,9 @@ pub enum OpenError {
     /// The webhook client.
     #[error(transparent)]
     Transport(#[from] crate::webhooks::transport::TransportError),
+    /// The mail client.
+    #[error("the mail client cannot be made: {0}")]
+    Mail(#[from] lettre::transport::smtp::Error),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -133,6 +138,8 @@ pub struct Builder {
     faults: Faults,
     policy: AddressPolicy,
     webhook_key: Option<SecretKeeper>,
+    proxy: Option<ProxyUrl>,
+    mail: Option<MailSettings>,
     transport: Option<Arc<dyn WebhookTransport>>,
     keys: Option<Arc<dyn PersonalKeys>>,
 }
@@ -208,7 +215,22 @@ impl Builder {
         self
     }
 
-    /// Another way to send webhooks than over HTTP.
+    /// A proxy that dials receivers; the policy decides on what their names lead to here, and what
+    /// the proxy dials is the proxy's to decide.
+    #[must_use]
+    pub fn webhook_proxy(mut self, proxy: Option<ProxyUrl>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
+    /// How mails are sent; without this none are.
+    #[must_use]
+    pub fn mail(mut self, mail: Option<MailSettings>) -> Self {
+        self.mail = mail;
+        self
+    }
+
+    /// Another way to send webhooks than over HTTP and by mail.
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn WebhookTransport>) -> Self {
         self.transport = Some(transport);
@@ -314,11 +336,18 @@ impl Builder {
         };
         let policy = std::mem::take(&mut self.policy);
         // Receivers compare a message's time with theirs: it is the wall's, also in a replay.
-        Ok(Arc::new(HttpTransport::new(
-            policy,
-            keeper,
-            Arc::new(SystemClock),
-        )?))
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut http = HttpTransport::new(policy, keeper.clone(), Arc::clone(&clock))?;
+        if let Some(proxy) = &self.proxy {
+            http = http.through(proxy)?;
+        }
+        let mail = self.mail.take();
+        let mail = mail.map(|settings| MailTransport::new(settings, keeper.clone(), clock));
+        Ok(Arc::new(Outgoing {
+            http,
+            mail: mail.transpose()?,
+            secrets: keeper,
+        }))
     }
 }
 

@@ -1,5 +1,17 @@
 //! Hexadecimal text.
 
+use std::fmt::Write as _;
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // A string takes all that is written.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// 32 bytes in hexadecimal.
 pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();

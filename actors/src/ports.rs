@@ -286,6 +286,12 @@ pub trait WebhookTransport: Send + Sync + 'static {
         None
     }
 
+    /// Whether whoever has a token may end a subscription; a transport that gives out none says no.
+    fn may_unsubscribe(&self, webhook_id: WebhookId, token: &str) -> bool {
+        let _ = (webhook_id, token);
+        false
+    }
+
     /// Checks a secret that an owner brought and seals it; a transport that cannot refuses it.
     fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
         let _ = (webhook_id, secret);

@@ -33,6 +33,8 @@ pub(crate) fn builder(config: &Config) -> Builder {
         .paper(paper)
         .webhook_policy(policy)
         .webhook_key(config.webhooks.key.clone())
+        .webhook_proxy(config.webhooks.proxy.clone())
+        .mail(config.mail.clone())
 }
 
 /// The configured feed; none for pushed prices.

@@ -38,6 +38,7 @@ macro_rules! keys {
 keys! {
     DATA = "data", "EVENKEEL_DATA", "evenkeel-data", "a directory";
     LISTEN = "listen", "EVENKEEL_LISTEN", "127.0.0.1:3000", "an address and a port such as 127.0.0.1:3000 or [::]:3000";
+    PUBLIC_URL = "public_url", "EVENKEEL_PUBLIC_URL", "", "this server's URL for the links in mails, such as https://keel.example.org";
     PRICES = "prices", "EVENKEEL_PRICES", "push", "push, csv:PATH, http:URL or http:coingecko";
     STOP_DEADLINE = "stop_deadline", "EVENKEEL_STOP_DEADLINE", "10s", "a span of time such as 10s, at most 10m";
     DRIFT_ENABLED = "drift_monitor.enabled", "DRIFT_MONITOR_ENABLED", "true", "true, yes, on, 1, or false, no, off, 0";
@@ -46,6 +47,10 @@ keys! {
     ALLOW_NETWORKS = "webhooks.allow_networks", "EVENKEEL_WEBHOOKS_ALLOW_NETWORKS", "", "networks such as 127.0.0.0/8, with commas";
     ALLOW_HTTP = "webhooks.allow_http", "EVENKEEL_WEBHOOKS_ALLOW_HTTP", "false", "true, yes, on, 1, or false, no, off, 0";
     WEBHOOK_KEY = "webhooks.key", "EVENKEEL_WEBHOOKS_KEY", "", "64 hexadecimal digits; without them webhook.key in the data directory", secret;
+    PROXY = "webhooks.proxy", "EVENKEEL_WEBHOOKS_PROXY", "", "a proxy such as http://proxy.internal:3128; without one receivers are dialled", secret;
+    MAIL_SMTP = "mail.smtp", "EVENKEEL_MAIL_SMTP", "", "a relay as smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST?tls=required, or smtp://HOST:PORT without TLS; without one no mails are sent", secret;
+    MAIL_FROM = "mail.from", "EVENKEEL_MAIL_FROM", "", "an address such as keel@example.org or evenkeel <keel@example.org>";
+    MAIL_DOMAINS = "mail.allow_domains", "EVENKEEL_MAIL_ALLOW_DOMAINS", "", "domains that mails may go to, with commas; any when there is none";
     SLIPPAGE = "paper.slippage_percent", "EVENKEEL_PAPER_SLIPPAGE_PERCENT", "0", "a decimal from 0 to below 100";
     FEE = "paper.fee_percent", "EVENKEEL_PAPER_FEE_PERCENT", "0", "a decimal from 0 to below 100";
     LOT_STEP = "paper.lot_step", "EVENKEEL_PAPER_LOT_STEP", "0.000000000001", "a decimal greater than 0";

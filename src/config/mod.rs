@@ -38,7 +38,9 @@ use evenkeel_snapshots::SnapshotPolicy;
 use ipnet::IpNet;
 
 use crate::venues::{FeeIn, IdRule};
+use crate::webhooks::mail::MailSettings;
 use crate::webhooks::secrets::SecretKeeper;
+use crate::webhooks::transport::ProxyUrl;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{Inputs, Source};
@@ -63,6 +65,8 @@ pub struct Config {
     pub drift_monitor: DriftMonitor,
     /// Where webhooks may go.
     pub webhooks: Webhooks,
+    /// How mails are sent; none are without a relay.
+    pub mail: Option<MailSettings>,
     /// How the paper venue trades.
     pub paper: Paper,
     /// Which prices are believed.
@@ -100,6 +104,8 @@ pub struct Webhooks {
     pub allow_http: bool,
     /// The key of their secrets; without one it is a file in the data directory.
     pub key: Option<SecretKeeper>,
+    /// What dials receivers; without one we do.
+    pub proxy: Option<ProxyUrl>,
 }
 
 /// Which heads of the log are signed, and where the statements go.

@@ -7,6 +7,7 @@ use super::keys;
 use super::layers::Layers;
 use super::values::{self, Reader};
 use super::{Config, Csv, DriftMonitor, Heads, Http, Limits, Log, Paper, Webhooks};
+use crate::webhooks::mail::MailSettings;
 
 /// The whole configuration; none when a value is wrong.
 pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
@@ -14,7 +15,7 @@ pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
     let listen = read.value(&keys::LISTEN, values::parsed);
     let prices = read.value(&keys::PRICES, values::prices);
     let stop_deadline = read.value(&keys::STOP_DEADLINE, values::deadline);
-    let (drift_monitor, webhooks) = (drift_monitor(read), webhooks(read));
+    let (drift_monitor, webhooks, mail) = (drift_monitor(read), webhooks(read), mail(read));
     let (paper, price_guard) = (paper(read), price_guard(read));
     let rows_per_minute = read.value(&keys::ROWS_PER_MINUTE, values::at_least_one);
     let (http, heads, log, limits) = (http(read), heads(read), log(read), limits(read));
@@ -25,6 +26,7 @@ pub(super) fn read(read: &mut Reader, layers: &Layers) -> Option<Config> {
         stop_deadline: stop_deadline?,
         drift_monitor: drift_monitor?,
         webhooks: webhooks?,
+        mail: mail.ok()?,
         paper: paper?,
         price_guard: price_guard?,
         csv: Csv {
@@ -52,11 +54,38 @@ fn webhooks(read: &mut Reader) -> Option<Webhooks> {
     let allow_networks = read.value(&keys::ALLOW_NETWORKS, values::networks);
     let allow_http = read.value(&keys::ALLOW_HTTP, values::boolish);
     let key = read.value(&keys::WEBHOOK_KEY, values::webhook_key);
+    let proxy = read.value(&keys::PROXY, values::proxy);
     Some(Webhooks {
         key: key?,
+        proxy: proxy?,
         allow_networks: allow_networks?,
         allow_http: allow_http?,
     })
+}
+
+/// A value is wrong, and the reader has noted it.
+struct Noted;
+
+/// Mails need somebody that they come from.
+fn mail(read: &mut Reader) -> Result<Option<MailSettings>, Noted> {
+    let relay = read.value(&keys::MAIL_SMTP, values::relay);
+    let from = read.value(&keys::MAIL_FROM, values::mailbox);
+    let allow_domains = read.value(&keys::MAIL_DOMAINS, values::domains);
+    let public_url = read.value(&keys::PUBLIC_URL, values::public_url);
+    let Some(relay) = relay.ok_or(Noted)? else {
+        return Ok(None);
+    };
+    let from = from.ok_or(Noted)?;
+    if from.is_none() {
+        let problem = "mail.smtp is set, and mails need an address that they come from";
+        read.refuse(&keys::MAIL_FROM, problem.to_owned());
+    }
+    Ok(Some(MailSettings {
+        relay,
+        from: from.ok_or(Noted)?,
+        allow_domains: allow_domains.ok_or(Noted)?,
+        public_url: public_url.ok_or(Noted)?,
+    }))
 }
 
 fn paper(read: &mut Reader) -> Option<Paper> {

@@ -9,6 +9,8 @@ use evenkeel_domain::schedule::{Schedule, ScheduleError};
 use evenkeel_domain::values::{Amount, Percent, Quantity, Span, Timestamp};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use lettre::address::Address;
+use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -18,7 +20,9 @@ use super::keys::{self, Key};
 use super::layers::Layers;
 use crate::hex::unhex;
 use crate::venues::{FeeIn, IdRule};
+use crate::webhooks::mail::RelayUrl;
 use crate::webhooks::secrets::SecretKeeper;
+use crate::webhooks::transport::ProxyUrl;
 
 /// The name of the HTTP feed's preset.
 const COINGECKO: &str = "coingecko";
@@ -66,7 +70,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn refuse(&mut self, key: &'static Key, problem: String) {
+    pub(super) fn refuse(&mut self, key: &'static Key, problem: String) {
         let value = if key.secret {
             "the value".to_owned()
         } else {
@@ -274,6 +278,48 @@ pub(super) fn webhook_key(text: &str) -> Result<Option<SecretKeeper>, String> {
     }
     let key = unhex(text).ok_or("it is not 64 hexadecimal digits")?;
     Ok(Some(SecretKeeper::from_key(key)))
+}
+
+pub(super) fn proxy(text: &str) -> Result<Option<ProxyUrl>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    ProxyUrl::new(text).map(Some)
+}
+
+pub(super) fn relay(text: &str) -> Result<Option<RelayUrl>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    RelayUrl::new(text).map(Some)
+}
+
+pub(super) fn mailbox(text: &str) -> Result<Option<Mailbox>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parsed(text).map(Some)
+}
+
+pub(super) fn domains(text: &str) -> Result<Vec<String>, String> {
+    let domains = text.split(',').map(str::trim);
+    let domains = domains.filter(|domain| !domain.is_empty());
+    let domain = |domain: &str| match Address::new("x", domain) {
+        Ok(_) => Ok(domain.to_ascii_lowercase()),
+        Err(_) => Err(format!("{domain:?} is no domain")),
+    };
+    domains.map(domain).collect()
+}
+
+pub(super) fn public_url(text: &str) -> Result<Option<Url>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url: Url = http_url(text)?.parse().map_err(|_| "it is no URL")?;
+    if url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
+        return Err("it has more than a host and a path".to_owned());
+    }
+    Ok(Some(url))
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -78,10 +78,15 @@ pub type OpenHandler<S> = Arc<dyn Fn(S) -> BoxFuture<'static, Answer> + Send + S
 /// A handler for callers with a scope.
 pub type Handler<S> = Arc<dyn Fn(S, Call) -> BoxFuture<'static, Answer> + Send + Sync>;
 
+/// A handler for whoever has the link: what stands in the path's places is the credential.
+pub type LinkHandler<S> = Arc<dyn Fn(S, Vec<String>) -> BoxFuture<'static, Answer> + Send + Sync>;
+
 /// Who may use a route.
 pub enum Access<S> {
     /// Everybody.
     Open(OpenHandler<S>),
+    /// Whoever has the link.
+    Linked(LinkHandler<S>),
     /// Tokens with this scope.
     Needs(Scope, Handler<S>),
 }
@@ -107,6 +112,21 @@ impl<S> Row<S> {
             method: Method::GET,
             path,
             access: Access::Open(Arc::new(move |state| handler(state).boxed())),
+        }
+    }
+
+    /// A route for whoever has the link. No body is read.
+    pub fn linked<F, R>(method: Method, path: &'static str, handler: F) -> Self
+    where
+        F: Fn(S, Vec<String>) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        Self {
+            method,
+            path,
+            access: Access::Linked(Arc::new(move |state, params| {
+                handler(state, params).boxed()
+            })),
         }
     }
 
@@ -243,6 +263,7 @@ where
     let answer = match route.row(&arrival.method).map(|row| &row.access) {
         None => Err(Problem::method_not_allowed(route.allow.clone())),
         Some(Access::Open(handler)) => handler(state).await,
+        Some(Access::Linked(handler)) => handler(state, arrival.params).await,
         Some(Access::Needs(scope, handler)) => {
             gate.pass(arrival, *scope, |call| handler(state, call))
                 .await

@@ -1,11 +1,14 @@
-//! Webhooks on the wire: Standard Webhooks 1.0.0.
+//! Webhooks on the wire: Standard Webhooks 1.0.0, and mails.
 //!
 //! ```text
-//! actor ─► transport ─► policy (on the address dialled) ─► POST, signed ─► receiver
-//!              └─ secrets (derived, never stored) ─► signature
+//! actor ─► outgoing ─► transport ─► policy (on the address dialled) ─► POST, signed ─► receiver
+//!              │           └─ secrets (derived, never stored) ─► signature
+//!              └─► mail ─► relay
 //! ```
 
+pub mod mail;
 pub mod names;
+pub mod outgoing;
 pub mod policy;
 pub mod receiver;
 pub mod secrets;

@@ -23,6 +23,7 @@ use ring::aead::NONCE_LEN;
 use sha2::Sha256;
 
 use super::signature::{AsymmetricKey, SECRET_PREFIX};
+use crate::hex::{hex, unhex};
 use crate::sealing::{KEY_LEN, SealingKey};
 
 /// The key's file in the data directory.
@@ -61,6 +62,7 @@ enum Subject<'a> {
     Asymmetric(u32),
     Brought,
     Header(&'a HeaderName),
+    Unsubscribe,
 }
 
 impl Subject<'_> {
@@ -72,6 +74,7 @@ impl Subject<'_> {
             }
             Self::Brought => format!("evenkeel webhook brought v1|{id}"),
             Self::Header(name) => format!("evenkeel webhook header v1|{id}|{name}"),
+            Self::Unsubscribe => format!("evenkeel unsubscribe v1|{id}"),
         }
     }
 }
@@ -140,11 +143,26 @@ impl SecretKeeper {
         Self(key)
     }
 
-    fn derived(&self, what: &str) -> [u8; KEY_LEN] {
+    fn mac(&self, what: &str) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
         mac.update(what.as_bytes());
-        mac.finalize().into_bytes().into()
+        mac
+    }
+
+    fn derived(&self, what: &str) -> [u8; KEY_LEN] {
+        self.mac(what).finalize().into_bytes().into()
+    }
+
+    /// What stands in the link that ends a subscription to mails.
+    pub fn unsubscribe_token(&self, webhook_id: WebhookId) -> String {
+        hex(&self.derived(&Subject::Unsubscribe.of(webhook_id)))
+    }
+
+    /// Whether that link was made here; compared in constant time.
+    pub fn may_unsubscribe(&self, webhook_id: WebhookId, token: &str) -> bool {
+        let mac = self.mac(&Subject::Unsubscribe.of(webhook_id));
+        unhex(token).is_some_and(|token| mac.verify_slice(&token).is_ok())
     }
 
     /// The secret of a subscription, by its generation.

@@ -1,5 +1,6 @@
 //! The HTTP client of webhooks: one signed POST, bounded in time and in what it reads.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use evenkeel_domain::webhook::{
     self, ANSWER_MAX, Answer, AttemptResult, HeaderName, IN_FLIGHT_MAX, Reason, Signature,
 };
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, redirect};
-use url::Host;
+use reqwest::{Client, ClientBuilder, Proxy, Response, redirect};
+use url::{Host, Url};
 
 use super::names::{Names, PolicedNames, SystemNames};
 use super::policy::{AddressPolicy, PolicyError, Scheme, scheme_of};
@@ -23,7 +24,7 @@ use super::signature;
 use crate::tls;
 
 /// Longest attempt, from connecting to the last byte of the answer.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is read of an answer: it is only looked at to free the connection for the next one.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -42,10 +43,35 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 #[error("the webhook client cannot be made: {0}")]
 pub struct TransportError(String);
 
+/// The URL of a proxy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(Url);
+
+impl fmt::Debug for ProxyUrl {
+    /// It may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyUrl(…)")
+    }
+}
+
+impl ProxyUrl {
+    /// A checked URL.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}"))?;
+        if matches!(url.scheme(), "http" | "https") && url.has_host() {
+            Ok(Self(url))
+        } else {
+            Err("the URL must begin with http:// or https://".to_owned())
+        }
+    }
+}
+
 /// Sends signed messages over HTTP.
 pub struct HttpTransport {
     tls: Client,
     plain: Client,
+    /// Whether something else dials: then names are judged before each attempt.
+    is_proxied: bool,
     names: PolicedNames,
     secrets: SecretKeeper,
     wall_clock: Arc<dyn Clock>,
@@ -75,13 +101,25 @@ impl HttpTransport {
             policy: Arc::new(policy),
         };
         Ok(Self {
-            tls: client(&names, Scheme::Tls)?,
-            plain: client(&names, Scheme::Plain)?,
+            tls: built(client().no_proxy().dns_resolver(names.of(Scheme::Tls)))?,
+            plain: built(client().no_proxy().dns_resolver(names.of(Scheme::Plain)))?,
+            is_proxied: false,
             names,
             secrets,
             wall_clock,
             timeout: ATTEMPT_TIMEOUT,
         })
+    }
+
+    /// The same through a proxy, which is dialled wherever it is. It looks the names up itself: the
+    /// policy here decides on what they lead to for us.
+    pub fn through(mut self, proxy: &ProxyUrl) -> Result<Self, TransportError> {
+        let refused = |error: reqwest::Error| TransportError(error.to_string());
+        let proxied = || Proxy::all(proxy.0.clone()).map_err(refused);
+        self.tls = built(client().proxy(proxied()?))?;
+        self.plain = built(client().proxy(proxied()?))?;
+        self.is_proxied = true;
+        Ok(self)
     }
 
     /// The same with another limit on the length of an attempt.
@@ -96,6 +134,11 @@ impl HttpTransport {
         // Names are checked when they are resolved for dialling, literal addresses here.
         let url = self.names.policy.check_text(&request.url);
         let url = url.map_err(|error| error.to_string())?;
+        if self.is_proxied {
+            self.judge_name(&url)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
         let client = match scheme_of(&url) {
             Scheme::Tls => &self.tls,
             Scheme::Plain => &self.plain,
@@ -123,6 +166,14 @@ impl HttpTransport {
             }
         }
         Ok((response, begins))
+    }
+
+    /// Looks up where a URL's name leads to and judges it.
+    async fn judge_name(&self, url: &Url) -> Result<(), PolicyError> {
+        if let Some(Host::Domain(name)) = url.host() {
+            self.names.resolve(name, scheme_of(url)).await?;
+        }
+        Ok(())
     }
 
     fn signatures(&self, request: &WebhookRequest, timestamp: i64) -> Result<String, String> {
@@ -188,27 +239,20 @@ impl HttpTransport {
 #[async_trait]
 impl WebhookTransport for HttpTransport {
     async fn send(&self, request: &WebhookRequest) -> AttemptResult {
-        let failed = |text: &str| AttemptResult::Failure {
-            status: None,
-            reason: reason(text),
-            retry_after: None,
-            answer: Answer::default(),
-        };
         match tokio::time::timeout(self.timeout, self.attempt(request)).await {
             Ok(Ok((response, begins))) => self.judge(&response, &begins),
-            Ok(Err(why)) => failed(&why),
-            Err(_) => failed(&format!("no complete answer within {:?}", self.timeout)),
+            Ok(Err(why)) => failed(None, &why),
+            Err(_) => failed(
+                None,
+                &format!("no complete answer within {:?}", self.timeout),
+            ),
         }
     }
 
     async fn check_url(&self, url: &str) -> Result<(), UrlRefused> {
         let refused = |error: PolicyError| UrlRefused(error.to_string());
         let url = self.names.policy.check_text(url).map_err(refused)?;
-        if let Some(Host::Domain(name)) = url.host() {
-            let resolved = self.names.resolve(name, scheme_of(&url)).await;
-            resolved.map_err(refused)?;
-        }
-        Ok(())
+        self.judge_name(&url).await.map_err(refused)
     }
 
     fn secret(&self, webhook_id: WebhookId, key: &SigningKey) -> Option<String> {
@@ -220,7 +264,7 @@ impl WebhookTransport for HttpTransport {
     }
 
     fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
-        let refused = |error: &dyn std::fmt::Display| SealRefused(error.to_string());
+        let refused = |error: &dyn fmt::Display| SealRefused(error.to_string());
         signature::check_secret(secret).map_err(|error| refused(&error))?;
         let sealed = self.secrets.seal_secret(webhook_id, secret);
         sealed.map_err(|error| refused(&error))
@@ -237,17 +281,18 @@ impl WebhookTransport for HttpTransport {
     }
 }
 
-/// A client that dials by one scheme.
-fn client(names: &PolicedNames, scheme: Scheme) -> Result<Client, TransportError> {
-    let client = Client::builder()
-        .dns_resolver(names.of(scheme))
+fn client() -> ClientBuilder {
+    Client::builder()
         .redirect(redirect::Policy::none())
-        .no_proxy()
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
         .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
-        .build();
-    client.map_err(|error| TransportError(error.to_string()))
+}
+
+fn built(client: ClientBuilder) -> Result<Client, TransportError> {
+    client
+        .build()
+        .map_err(|error| TransportError(error.to_string()))
 }
 
 /// What went wrong, from the innermost cause, without the URL: it may hold a secret.
@@ -298,8 +343,18 @@ fn kept<const MAX: usize>(bytes: &[u8]) -> Text<MAX> {
     Text::optional(&cut).unwrap_or_default()
 }
 
+/// An attempt to which nobody answered with more than a status.
+pub(super) fn failed(status: Option<u16>, why: &str) -> AttemptResult {
+    AttemptResult::Failure {
+        status,
+        reason: reason(why),
+        retry_after: None,
+        answer: Answer::default(),
+    }
+}
+
 /// A reason, cut to the length that one may have.
-fn reason(text: &str) -> Reason {
+pub(super) fn reason(text: &str) -> Reason {
     let cut: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
     Reason::optional(&cut).unwrap_or_default()
 }

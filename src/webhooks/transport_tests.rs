@@ -443,3 +443,48 @@ async fn a_forbidden_address_is_never_dialled() {
     let dialled = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
     assert!(dialled.is_err(), "nobody came");
 }
+
+/// Takes one request after the other, says yes to it, and gives its first line.
+async fn next_request(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = [0; 4096];
+    let read = stream.read(&mut request).await.unwrap();
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&request[..read]).into_owned();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_proxy_dials_what_the_policy_allows_and_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = ProxyUrl::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let policy = AddressPolicy {
+        allow_http: true,
+        ..AddressPolicy::default()
+    };
+    let public = || rebinding(policy.clone(), &[&["93.184.216.34"]]);
+    let proxied = public().through(&proxy).unwrap();
+    let plain = request("http://receiver.example/hook".to_owned(), &[1]);
+    let (sent, line) = tokio::join!(proxied.send(&plain), next_request(&listener));
+    assert_eq!(sent, AttemptResult::Success { status: 200 });
+    assert_eq!(line, "POST http://receiver.example/hook HTTP/1.1");
+    let tls = request("https://receiver.example/hook".to_owned(), &[1]);
+    let (_, line) = tokio::join!(proxied.send(&tls), next_request(&listener));
+    assert_eq!(line, "CONNECT receiver.example:443 HTTP/1.1");
+
+    let inside = rebinding(policy, &[&["10.0.0.1"]]).through(&proxy).unwrap();
+    for url in ["http://receiver.example/", "https://169.254.169.254/"] {
+        inside.check_url(url).await.unwrap_err();
+        let result = inside.send(&request(url.to_owned(), &[1])).await;
+        assert!(
+            matches!(&result, AttemptResult::Failure { status: None, reason, .. }
+                if reason.as_str().contains("not a public one")),
+            "{url}: {result:?}"
+        );
+    }
+    let dialled = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
+    assert!(dialled.is_err(), "nobody came");
+}

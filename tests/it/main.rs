@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod channels;
 mod contract;
 mod deliveries;
 mod demo;
@@ -26,6 +27,7 @@ mod kills;
 mod listen;
 mod log_rescue;
 mod log_tools;
+mod mail;
 mod methods;
 mod old_stores;
 mod oracle;

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use evenkeel_domain::values::{OwnerId, Span, WebhookId};
 use evenkeel_domain::webhook::{
-    AttemptResult, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand,
+    AttemptResult, Channel, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -192,6 +192,32 @@ impl Engine {
         let _place = self.admit()?;
         let owner = self.own(caller, id)?;
         self.switch_off(caller, owner, id, reason).await
+    }
+
+    /// Ends the mails of a subscription, as whoever has the link in one may. Again is as good as
+    /// once.
+    pub async fn unsubscribe(&self, id: WebhookId, token: &str) -> Result<(), EngineError> {
+        let _place = self.admit()?;
+        let shell = self.shell();
+        let owner = shell.webhooks.read().get(&id).copied();
+        let owner = owner.filter(|_| shell.transport.may_unsubscribe(id, token));
+        let recipient = Caller {
+            owner: owner.ok_or(EngineError::NotFound("subscription"))?,
+            token: None,
+            scopes: Vec::new(),
+            request: shell.new_key(),
+        };
+        let webhook = self.webhook(&recipient, id).await?.webhook;
+        let is_mail = matches!(webhook.target.channel, Channel::Email { .. });
+        if !is_mail {
+            return Err(EngineError::NotFound("subscription"));
+        }
+        if !webhook.enabled {
+            return Ok(());
+        }
+        let reason = Reason::optional("its recipient has unsubscribed").unwrap_or_default();
+        let ended = self.switch_off(&recipient, recipient.owner, id, reason);
+        ended.await.map(drop)
     }
 
     async fn switch_off(

@@ -9,7 +9,8 @@ use evenkeel_domain::index::{Definition, Method, Tag};
 use evenkeel_domain::market::{RecordPrices, Source};
 use evenkeel_domain::values::{Span, WebhookId};
 use evenkeel_domain::webhook::{
-    ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target, Url, Webhook,
+    Channel, ENDED_AHEAD_MAX, Filter, IN_FLIGHT_MAX, RETRY_WAIT_MAX, Reason, Schedule, Target, Url,
+    Webhook,
 };
 
 use crate::Engine;
@@ -32,7 +33,8 @@ async fn subscribe_to(engine: &Engine, caller: &Caller, target: Target) -> Webho
         .create_webhook(caller, WebhookWish::untested(target))
         .await
         .unwrap();
-    assert!(view.secret.is_some(), "the secret is shown once");
+    let is_mail = matches!(view.webhook.target.channel, Channel::Email { .. });
+    assert!(view.secret.is_some() != is_mail, "the secret is shown once");
     view.webhook.webhook_id
 }
 
@@ -210,7 +212,7 @@ async fn a_receiver_that_asks_for_quiet_gets_it_from_the_whole_subscription() {
     // What was under way together with the first attempt was not held back any more.
     assert!(first <= IN_FLIGHT_MAX);
     world.receiver.wait_for(4).await;
-    assert!(began.elapsed() >= std::time::Duration::from_secs(60));
+    assert!(began.elapsed() >= std::time::Duration::from_mins(1));
     let (refused, _) = &world.receiver.received.borrow()[0].clone();
     let all = world.receiver.received.borrow().clone();
     assert_eq!(all.iter().filter(|(id, _)| id == refused).count(), 2);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    self, AttemptResult, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
+    self, AttemptResult, Channel, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
 };
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
@@ -187,7 +187,9 @@ impl Live {
         let webhook = webhook.ok_or(EngineError::NotFound("webhook"))?;
         let transport = &self.shell.transport;
         let secret = || transport.secret(self.id, &SigningKey::newest(&webhook));
-        let secret = with_secret.then(secret).flatten();
+        // Mails are not signed.
+        let is_signed = !matches!(webhook.target.channel, Channel::Email { .. });
+        let secret = (with_secret && is_signed).then(secret).flatten();
         let with_public_key = webhook.target.signature == Signature::V1a;
         let public_key = with_public_key
             .then(|| transport.public_key(self.id, webhook.secret_generation))

@@ -50,17 +50,21 @@ fn in_both<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "{text}");
 }
 
-/// Calls a check with the struct inside an event. Exhaustive: a new event fails to compile here.
+/// Calls a check with the struct inside an event of a family. Exhaustive: a new event fails to
+/// compile where this is used.
+macro_rules! each {
+    ($json:expr, $found:expr, $($path:path),+ $(,)?) => {
+        match $found {
+            $($path(e) => if $json { in_both(e) } else { in_binary(e) },)+
+        }
+    };
+}
+
+/// Calls a check with the struct inside an event.
 fn stored(event: &Event, json: bool) {
-    macro_rules! each {
-        ($found:expr, $($path:path),+ $(,)?) => {
-            match $found {
-                $($path(e) => if json { in_both(e) } else { in_binary(e) },)+
-            }
-        };
-    }
     match event {
         Event::Index(event) => each!(
+            json,
             event,
             IndexEvent::Created,
             IndexEvent::Updated,
@@ -79,6 +83,7 @@ fn stored(event: &Event, json: bool) {
             IndexEvent::Reconciled,
         ),
         Event::Rebalance(event) => each!(
+            json,
             event,
             RebalanceEvent::Started,
             RebalanceEvent::OrderIntended,
@@ -93,31 +98,25 @@ fn stored(event: &Event, json: bool) {
             RebalanceEvent::CancelRequested,
             RebalanceEvent::Cancelled,
         ),
-        Event::Trading(event) => each!(event, TradingEvent::ModeSet),
+        Event::Trading(event) => each!(json, event, TradingEvent::ModeSet),
         Event::Market(event) => {
-            each!(event, MarketEvent::PricesRecorded, MarketEvent::PriceHeld);
+            each!(
+                json,
+                event,
+                MarketEvent::PricesRecorded,
+                MarketEvent::PriceHeld
+            );
         }
         Event::Job(event) => each!(
+            json,
             event,
             JobEvent::Scheduled,
             JobEvent::RunCompleted,
             JobEvent::Failed,
         ),
-        Event::Webhook(event) => each!(
-            event,
-            WebhookEvent::Created,
-            WebhookEvent::Updated,
-            WebhookEvent::Deleted,
-            WebhookEvent::Enabled,
-            WebhookEvent::Disabled,
-            WebhookEvent::SecretRotated,
-            WebhookEvent::AttemptFailed,
-            WebhookEvent::Delivered,
-            WebhookEvent::DeliveryFailed,
-            WebhookEvent::Checkpointed,
-            WebhookEvent::RedeliveryRequested,
-        ),
+        Event::Webhook(event) => stored_webhook(event, json),
         Event::Access(event) => each!(
+            json,
             event,
             AccessEvent::OwnerCreated,
             AccessEvent::TokenIssued,
@@ -125,6 +124,24 @@ fn stored(event: &Event, json: bool) {
             AccessEvent::OwnerErased,
         ),
     }
+}
+
+fn stored_webhook(event: &WebhookEvent, json: bool) {
+    each!(
+        json,
+        event,
+        WebhookEvent::Created,
+        WebhookEvent::Updated,
+        WebhookEvent::Deleted,
+        WebhookEvent::Enabled,
+        WebhookEvent::Disabled,
+        WebhookEvent::SecretRotated,
+        WebhookEvent::AttemptFailed,
+        WebhookEvent::Delivered,
+        WebhookEvent::DeliveryFailed,
+        WebhookEvent::Checkpointed,
+        WebhookEvent::RedeliveryRequested,
+    );
 }
 
 /// One of every index and rebalance event, by living through them.

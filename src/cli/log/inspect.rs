@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::LogName;
 use crate::cli::{CliError, print};
 use crate::engine::DataDirectory;
+use crate::hex::hex;
 
 /// Which event. Read from the files, also while a server runs.
 #[derive(Debug, Args)]
@@ -130,13 +131,6 @@ fn frame_row(frame: &StoredFrame) -> String {
         frame.bytes().len(),
         frame.frames_left()
     )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Sixteen bytes a line: offset, hexadecimal, and what is printable.

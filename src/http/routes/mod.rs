@@ -14,6 +14,8 @@ mod prices;
 mod rebalances;
 mod stream;
 mod trading;
+mod unsubscribe;
+mod webhook_wish;
 mod webhooks;
 
 use super::Api;
@@ -34,6 +36,7 @@ pub fn table() -> Vec<Row<Api>> {
         jobs::rows(),
         webhooks::rows(),
         deliveries::rows(),
+        unsubscribe::rows(),
         owners::rows(),
         operations::rows(),
     ]
@@ -58,6 +61,10 @@ mod tests {
     fn stubs() -> Vec<(Option<Scope>, Row<()>)> {
         let stub = |row: Row<Api>| match row.access {
             Access::Open(_) => (None, Row::open(row.path, |()| async { reply::ok(&"yes") })),
+            Access::Linked(_) => {
+                let handler = |(), _| async { reply::ok(&"yes") };
+                (None, Row::linked(row.method, row.path, handler))
+            }
             Access::Needs(scope, _) => {
                 let handler = |(), _| async { reply::ok(&"yes") };
                 (

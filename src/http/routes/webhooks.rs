@@ -1,27 +1,23 @@
 //! `/api/webhooks`: subscriptions and their secrets.
 
-use evenkeel_actors::engine::{EngineError, WebhookView, WebhookWish};
+use evenkeel_actors::engine::{EngineError, WebhookView};
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{IndexId, OwnerId, Span, Text, Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    AttemptResult, Channel, Filter, HEADERS_MAX, HeaderName, HeaderValue, INDEXES_MAX, RATE_MAX,
-    ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, Schedule, Signature, TAGS_MAX, Target, Url,
+    AttemptResult, Channel, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, Schedule, Signature, Target,
 };
 use http::{Method, StatusCode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::event_types::example_of;
+use super::webhook_wish::{secret, wish};
 use crate::http::Api;
-use crate::http::fields::{
-    Fields, Read, boolean, incomplete, list, parsed, required_text, strings, text,
-};
+use crate::http::fields::{Fields, parsed, text};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
-use crate::webhooks::signature;
 
 /// The routes.
 pub fn rows() -> Vec<Row<Api>> {
@@ -55,7 +51,9 @@ struct WebhookBody<'a> {
     events: Vec<&'a str>,
     indexes: &'a [IndexId],
     tags: &'a [Tag],
-    channel: Channel,
+    channel: &'static str,
+    /// Of mails alone.
+    digest_window: Option<Span>,
     retry: &'a Schedule,
     rate_per_second: Option<u16>,
     /// Names alone: what headers say is shown to nobody.
@@ -100,7 +98,11 @@ fn body(view: &WebhookView) -> WebhookBody<'_> {
         events: webhook.target.events.entries().collect(),
         indexes: &webhook.target.indexes,
         tags: &webhook.target.tags,
-        channel: webhook.target.channel,
+        channel: webhook.target.channel.name(),
+        digest_window: match webhook.target.channel {
+            Channel::Email { digest } => Some(digest),
+            Channel::Webhook | Channel::Slack | Channel::Discord => None,
+        },
         retry: &webhook.target.retry,
         rate_per_second: webhook.target.rate_per_second,
         headers: webhook
@@ -154,105 +156,6 @@ async fn find(api: Api, mut call: Call) -> Answer {
     })
 }
 
-/// Reads a subscription, over `base` when it is a change: what is missing stays as it is.
-fn wish(body: &[u8], base: Option<&Target>) -> Result<WebhookWish, Problem> {
-    let mut fields = Fields::of(body)?;
-    let url: Option<Url> = match base {
-        None => fields.required("url", required_text),
-        Some(_) => fields.optional("url", required_text),
-    };
-    let events = match base {
-        None => fields.required("events", strings),
-        Some(_) => fields.optional("events", strings),
-    };
-    let events = events.map(|types| Filter::new(&types)).transpose();
-    if let Err(error) = &events {
-        fields.refuse("events", "invalid", error.to_string());
-    }
-    let indexes = fields.optional("indexes", indexes);
-    let tags = fields.optional("tags", tags);
-    let description = fields.optional("description", text);
-    let retry = fields.optional("retry", schedule);
-    let headers = fields.optional("headers", headers);
-    let rate = fields.nullable("ratePerSecond", rate);
-    let signature = fields.optional("signature", parsed_json);
-    let channel = fields.optional("channel", parsed_json);
-    // Another secret is for a rotation, which says how long the old one signs too.
-    let secret = match base {
-        None => fields.optional("secret", secret),
-        Some(_) => None,
-    };
-    let enabled = fields.optional("enabled", boolean);
-    let skip_test = fields.optional("skipTest", boolean).unwrap_or(false);
-    fields.finish()?;
-    let (url, events) = (url, events?);
-    let base = match base {
-        Some(base) => base.clone(),
-        None => Target::new(
-            url.clone().ok_or_else(incomplete)?,
-            events.clone().ok_or_else(incomplete)?,
-        ),
-    };
-    Ok(WebhookWish {
-        target: Target {
-            url: url.unwrap_or(base.url),
-            events: events.unwrap_or(base.events),
-            indexes: indexes.unwrap_or(base.indexes),
-            tags: tags.unwrap_or(base.tags),
-            description: description.unwrap_or(base.description),
-            retry: retry.unwrap_or(base.retry),
-            headers: base.headers,
-            rate_per_second: rate.unwrap_or(base.rate_per_second),
-            signature: signature.unwrap_or(base.signature),
-            channel: channel.unwrap_or(base.channel),
-        },
-        headers,
-        secret,
-        enabled,
-        skip_test,
-    })
-}
-
-/// One of the names of an enumeration.
-fn parsed_json<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
-}
-
-/// Tags, each once.
-fn tags(value: &Value) -> Result<Vec<Tag>, String> {
-    distinct(value, required_text, TAGS_MAX, "tags")
-}
-
-/// `{"x-token":"…"}`.
-fn headers(value: &Value) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    let map = value.as_object().ok_or("it must be an object")?;
-    if map.len() > HEADERS_MAX {
-        return Err(format!("a subscription has at most {HEADERS_MAX} headers"));
-    }
-    let header = |(name, value): (&String, &Value)| {
-        let name = HeaderName::new(name).map_err(|error| error.to_string())?;
-        let text: HeaderValue = text(value).map_err(|error| format!("{name}: {error}"))?;
-        let is_visible = text.as_str().chars().all(|c| matches!(c, ' '..='~'));
-        let visible = || format!("{name}: a header says visible ASCII characters alone");
-        is_visible
-            .then_some((name.clone(), text))
-            .ok_or_else(visible)
-    };
-    map.iter().map(header).collect()
-}
-
-fn rate(value: &Value) -> Result<u16, String> {
-    let rate = value.as_u64().and_then(|rate| u16::try_from(rate).ok());
-    let fits = rate.filter(|rate| (1..=RATE_MAX).contains(rate));
-    fits.ok_or_else(|| format!("it must be a whole number from 1 to {RATE_MAX}, or null for none"))
-}
-
-fn secret(value: &Value) -> Result<String, String> {
-    let secret = value.as_str().ok_or("it must be text")?;
-    signature::check_secret(secret).map_err(|error| error.to_string())?;
-    Ok(secret.to_owned())
-}
-
 fn sample(value: &Value) -> Result<(String, Map<String, Value>), String> {
     let name = value.as_str().ok_or("it must be text")?;
     let unknown = || format!("{name:?} is no event type; GET /api/event-types lists them");
@@ -266,38 +169,6 @@ fn overlap(value: &Value) -> Result<Span, String> {
     let fits = span <= ROTATION_OVERLAP_MAX;
     let too_long = || format!("both secrets sign for at most {ROTATION_OVERLAP_MAX}");
     fits.then_some(span).ok_or_else(too_long)
-}
-
-/// Ids of indexes, each once.
-fn indexes(value: &Value) -> Result<Vec<IndexId>, String> {
-    let none_for_all = "indexes; name none for all";
-    distinct(value, parsed, INDEXES_MAX, none_for_all)
-}
-
-/// Items of a list, each once.
-fn distinct<T: PartialEq>(
-    value: &Value,
-    read: Read<T>,
-    max: usize,
-    what: &str,
-) -> Result<Vec<T>, String> {
-    let mut items = Vec::new();
-    for item in list(value)? {
-        let item = read(&item)?;
-        if !items.contains(&item) {
-            items.push(item);
-        }
-    }
-    if items.len() > max {
-        return Err(format!("a subscription names at most {max} {what}"));
-    }
-    Ok(items)
-}
-
-/// The spans before each further attempt: `["2s","4s"]`.
-fn schedule(value: &Value) -> Result<Schedule, String> {
-    let spans: Result<Vec<Span>, String> = list(value)?.iter().map(parsed).collect();
-    Schedule::new(spans?).map_err(|error| error.to_string())
 }
 
 /// Each index that a body names newly must be one of the caller's.

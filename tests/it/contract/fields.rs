@@ -1,7 +1,8 @@
 //! The fields that clients are told of. One may be added, none may go.
 
 /// Numbers that count things; every other quantity is a string.
-pub const COUNTS: [&str; 26] = [
+pub const COUNTS: [&str; 27] = [
+    "count",
     "version",
     "position",
     "payloadVersion",

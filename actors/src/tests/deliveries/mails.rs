@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel_domain::access::Scope;
 use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::Text;
-use evenkeel_domain::webhook::{Channel, DIGEST_WINDOW, OPEN_MAX};
+use evenkeel_domain::webhook::{DIGEST_WINDOW, OPEN_MAX};
 use tokio::time::Instant;
 
 use super::*;
