@@ -1,12 +1,13 @@
 //! Deliveries on loopback, all of them durable: how many per second, how soon, in how much memory.
 //!
 //! `cargo bench --bench delivery` prints lines to read, `-- --json` one JSON object per figure.
-//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, crowd, backlog,
-//! pending.
+//! `EVENKEEL_BENCH_DIR` chooses the disk, `EVENKEEL_BENCH_ONLY` the figures: steady, crowd, retries,
+//! backlog, pending.
 //!
 //! ```text
 //! steady    an index is paused or resumed at its time ─► log ─► attempt ─► receipt
 //! crowd     the same beside 500 receivers that never answer
+//! retries   each delivery fails once ─► its second attempt comes, and how late
 //! backlog   a disabled subscription is enabled on 20,000 events ─► the last receipt
 //! pending   a subscription is enabled on a million events; its receiver never answers
 //! ```
@@ -25,9 +26,10 @@
 mod figure;
 mod load;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel::engine::Engine;
@@ -37,7 +39,7 @@ use evenkeel_actors::{catalogue, streams};
 use evenkeel_domain::Event;
 use evenkeel_domain::index::{Definition, Funds, IndexEvent, IndexPaused, IndexResumed, Status};
 use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
-use evenkeel_domain::webhook::{Filter, IN_FLIGHT_MAX, Target, Url};
+use evenkeel_domain::webhook::{Filter, IN_FLIGHT_MAX, Target, Url, WebhookEvent};
 use evenkeel_events::{
     Causation, EventLog as _, Expected, Metadata, NewEvent, OwnerKey, SledLog, SledOptions,
     StreamAppend,
@@ -60,6 +62,8 @@ const CROWD: usize = 500;
 const CROWD_PER_SECOND: usize = 200;
 /// How long each steady load lasts.
 const STEADY_SECONDS: usize = 5;
+/// How late a retry may be.
+const RETRY_AIM_MS: f64 = 250.0;
 /// Events that wait for one subscription, or for each of several.
 const BACKLOG: usize = 20_000;
 /// Subscriptions of a fan-out.
@@ -140,30 +144,45 @@ async fn turn(engine: evenkeel_actors::Engine, id: IndexId, round: usize) {
     turned.unwrap();
 }
 
-/// A receiver that answers 204 to everything and notes how long each message took to come.
+/// What a receiver does with a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Takes it.
+    Takes,
+    /// Takes it when it comes for the second time.
+    TakesAgain,
+    /// Never answers.
+    Hangs,
+}
+
+/// A receiver that notes how long each message took to come; or when, where it takes what comes
+/// again.
 struct Receiver {
     address: SocketAddr,
     took_ms: watch::Sender<Vec<f64>>,
+    /// Positions that came, and when they came again.
+    came_again: Mutex<HashMap<u64, Option<f64>>>,
 }
 
 impl Receiver {
-    async fn start(answers: bool) -> Arc<Self> {
+    async fn start(manner: Manner) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Arc::new(Self {
             address: listener.local_addr().unwrap(),
             took_ms: watch::Sender::new(Vec::new()),
+            came_again: Mutex::default(),
         });
         let accepting = Arc::clone(&receiver);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&accepting).serve(stream, answers));
+                tokio::spawn(Arc::clone(&accepting).serve(stream, manner));
             }
         });
         receiver
     }
 
     /// One connection: requests of one write each, as the client sends them.
-    async fn serve(self: Arc<Self>, mut stream: TcpStream, answers: bool) {
+    async fn serve(self: Arc<Self>, mut stream: TcpStream, manner: Manner) {
         let mut buffer = Vec::with_capacity(16 * 1024);
         while stream
             .read_buf(&mut buffer)
@@ -174,13 +193,30 @@ impl Receiver {
                 continue;
             };
             let took = took_ms(&buffer[..length]);
+            let is_taken = manner != Manner::TakesAgain || self.comes_again(&buffer[..length]);
             buffer.drain(..length);
-            self.took_ms.send_modify(|all| all.push(took));
-            if answers {
-                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            let answer: &[u8] = if is_taken {
+                self.took_ms.send_modify(|all| all.push(took));
+                b"HTTP/1.1 204 No Content\r\n\r\n"
+            } else {
+                b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
+            };
+            if manner != Manner::Hangs {
                 stream.write_all(answer).await.unwrap();
             }
         }
+    }
+
+    /// Whether a message came before; then it is noted when it came now.
+    fn comes_again(&self, request: &[u8]) -> bool {
+        let text = std::str::from_utf8(request).unwrap();
+        let id = text.split_once("webhook-id: ").unwrap().1;
+        let id = id.split_once("\r\n").unwrap().0;
+        let position = id.rsplit_once('_').unwrap().1.parse().unwrap();
+        let mut came = self.came_again.lock().unwrap();
+        let is_new = !came.contains_key(&position);
+        came.insert(position, (!is_new).then(now_ms));
+        !is_new
     }
 
     fn url(&self, path: &str) -> String {
@@ -212,11 +248,16 @@ fn request_length(bytes: &[u8]) -> Option<usize> {
 
 /// How long ago the event of a message was logged, in milliseconds.
 fn took_ms(request: &[u8]) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now_ms();
     let text = std::str::from_utf8(request).unwrap();
     let at = text.split_once("\"timestamp\":\"").unwrap().1;
     let at: Timestamp = at.split_once('"').unwrap().0.parse().unwrap();
-    now.as_secs_f64() * 1e3 - at.as_micros() as f64 / 1e3
+    now - at.as_micros() as f64 / 1e3
+}
+
+fn now_ms() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_secs_f64() * 1e3
 }
 
 async fn subscribe(engine: &Engine, url: &str, enabled: bool) -> WebhookId {
@@ -267,7 +308,7 @@ async fn p99_at(
 
 /// Three loads, one after the other.
 async fn steady(folder: &Path) -> Vec<Figure> {
-    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
+    let (engine, receiver) = (open(folder).await, Receiver::start(Manner::Takes).await);
     let ids = indexes(&engine).await;
     subscribe(&engine, &receiver.url("/hook"), true).await;
     let (mut figures, mut turns) = (Vec::new(), 0);
@@ -284,8 +325,8 @@ async fn steady(folder: &Path) -> Vec<Figure> {
 
 /// The same load beside receivers that take connections and never answer.
 async fn crowd(folder: &Path) -> Vec<Figure> {
-    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
-    let hanging = Receiver::start(false).await;
+    let (engine, receiver) = (open(folder).await, Receiver::start(Manner::Takes).await);
+    let hanging = Receiver::start(Manner::Hangs).await;
     let ids = indexes(&engine).await;
     subscribe(&engine, &receiver.url("/hook"), true).await;
     let mut turns = 0;
@@ -310,9 +351,38 @@ async fn crowd(folder: &Path) -> Vec<Figure> {
     ]
 }
 
+/// How late second attempts come, against the time that the log says.
+async fn retries(folder: &Path) -> Vec<Figure> {
+    let engine = open(folder).await;
+    let receiver = Receiver::start(Manner::TakesAgain).await;
+    let ids = indexes(&engine).await;
+    subscribe(&engine, &receiver.url("/hook"), true).await;
+    let begun = engine.log().head().position;
+    for id in &ids {
+        turn((*engine).clone(), *id, 0).await;
+    }
+    receiver.wait_for(INDEXES).await;
+    let events = engine.log().read(begun, 100 * INDEXES).await.unwrap();
+    let came = receiver.came_again.lock().unwrap().clone();
+    let late = events.iter().filter_map(|recorded| {
+        let Event::Webhook(WebhookEvent::AttemptFailed(failed)) =
+            evenkeel_actors::journal::decode(recorded).unwrap()
+        else {
+            return None;
+        };
+        let due = failed.retry_at.as_micros() as f64 / 1e3;
+        Some(came[&failed.position].unwrap() - due)
+    });
+    let late = sorted(late);
+    engine.close().await.unwrap();
+    let aim = Against::Aim(RETRY_AIM_MS);
+    let name = format!("a retry is late, longest of {INDEXES}");
+    vec![figure(name, rank(&late, 100), "ms", aim)]
+}
+
 /// Deliveries per second of subscriptions that have so many events before them.
 async fn backlog(folder: &Path) -> Vec<Figure> {
-    let (engine, receiver) = (open(folder).await, Receiver::start(true).await);
+    let (engine, receiver) = (open(folder).await, Receiver::start(Manner::Takes).await);
     let ids = indexes(&engine).await;
     let mut hooks = Vec::new();
     for n in 0..=FAN_OUT {
@@ -406,7 +476,7 @@ async fn write_pending(data: &Path, id: IndexId, version: u64) {
 
 /// The most memory that a backlog without end takes.
 async fn pending(folder: &Path) -> Vec<Figure> {
-    let receiver = Receiver::start(false).await;
+    let receiver = Receiver::start(Manner::Hangs).await;
     let engine = open(folder).await;
     let made = active(&engine).await;
     let hook = subscribe(&engine, &receiver.url("/hangs"), false).await;
@@ -426,7 +496,7 @@ async fn pending(folder: &Path) -> Vec<Figure> {
 
 async fn measure(only: &str) -> Vec<Figure> {
     let mut all = Vec::new();
-    for load in ["steady", "crowd", "backlog", "pending"] {
+    for load in ["steady", "crowd", "retries", "backlog", "pending"] {
         if !(only.is_empty() || only.contains(load)) {
             continue;
         }
@@ -436,6 +506,7 @@ async fn measure(only: &str) -> Vec<Figure> {
         all.extend(match load {
             "steady" => steady(&data).await,
             "crowd" => crowd(&data).await,
+            "retries" => retries(&data).await,
             "backlog" => backlog(&data).await,
             _ => pending(&data).await,
         });
