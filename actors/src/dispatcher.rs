@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use evenkeel_domain::index::Tag;
 use evenkeel_domain::values::{OwnerId, WebhookId};
-use evenkeel_domain::webhook::{SYSTEM_EVENT_TYPES, Target, Webhook};
+use evenkeel_domain::webhook::{EVENT_TYPES, Filter, SYSTEM_EVENT_TYPES, Target, Webhook};
 use evenkeel_events::{OwnerKey, Position, Recorded, Subscription};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -25,9 +25,33 @@ pub(crate) struct Wake {
     pub(crate) last: Position,
 }
 
+/// Which of [`EVENT_TYPES`] a filter lets through, a bit each: what every event of an owner is
+/// held against for each of its subscriptions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Types(u64);
+
+impl Types {
+    pub(crate) fn of(filter: &Filter) -> Self {
+        let types = EVENT_TYPES.iter().enumerate();
+        let passing = types.filter(|(_, event_type)| filter.matches(event_type));
+        Self(passing.fold(0, |types, (at, _)| types | (1 << at)))
+    }
+
+    /// The type alone; none of one that nobody can subscribe to.
+    fn one(event_type: &str) -> Option<Self> {
+        let at = EVENT_TYPES.iter().position(|known| *known == event_type)?;
+        Some(Self(1 << at))
+    }
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// A subscription as the dispatcher sees it.
 #[derive(Clone)]
 pub(crate) struct Route {
+    pub(crate) types: Types,
     pub(crate) target: Target,
     pub(crate) enabled: bool,
     pub(crate) wake: Arc<Mutex<Wake>>,
@@ -77,9 +101,14 @@ impl Routes {
     }
 
     fn dispatch(&self, shell: &Shell, recorded: &Recorded) {
+        // Most of a busy log is how deliveries ended, which nobody can subscribe to.
+        let Some(event_type) = Types::one(&recorded.event_type) else {
+            return;
+        };
         let note = |of_owner: &HashMap<WebhookId, Route>| {
             for route in of_owner.values() {
-                if route.enabled && wants(shell, &route.target, recorded) {
+                let may = route.enabled && route.types.has(event_type);
+                if may && wants(shell, &route.target, recorded) {
                     route.note(recorded.position);
                 }
             }

@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{CommandRequest, WebhookArguments, WebhookMsg};
-use crate::dispatcher::{Route, Routes, Wake};
+use crate::dispatcher::{Route, Routes, Types, Wake};
 use crate::engine::{EngineError, WebhookView};
 use crate::journal::{Origin, ReplayError};
 use crate::ports::SigningKey;
@@ -113,6 +113,9 @@ pub(crate) struct Live {
     due: BTreeSet<Position>,
     /// Whether the last attempt failed.
     is_failing: bool,
+    /// Attempts that may be under way: one until one succeeds, then twice as many with each that
+    /// does. A receiver that never answered holds one place, however much there is for it.
+    window: usize,
     /// Before then no attempt begins: the rate's limit.
     not_before: Option<Instant>,
     /// The message that comes then.
@@ -149,6 +152,7 @@ impl Live {
             ended: Ended::default(),
             due: BTreeSet::new(),
             is_failing,
+            window: 1,
             not_before: None,
             pace: None,
             stopping: None,
@@ -168,6 +172,7 @@ impl Live {
             return;
         };
         let route = Route {
+            types: Types::of(&webhook.target.events),
             target: webhook.target.clone(),
             enabled: webhook.enabled,
             wake: Arc::clone(&self.wake),

@@ -163,7 +163,7 @@ async fn an_orderly_stop_waits_five_seconds_for_a_receiver_that_hangs_and_sends_
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succeeds() {
+async fn one_attempt_is_under_way_until_one_succeeds_and_after_one_that_failed() {
     let world = World::new();
     let (engine, caller) = (world.engine().await, owner(1));
     let index = engine.funded(&caller, Method::Drift).await;
@@ -177,14 +177,24 @@ async fn one_whose_last_attempt_failed_has_one_attempt_under_way_until_one_succe
         time_passes(std::time::Duration::from_millis(1)).await;
         world.receiver.received.borrow().len()
     };
+    let turn_about = async || {
+        for _ in 0..IN_FLIGHT_MAX {
+            engine.pause_index(&caller, index).await.unwrap();
+            engine.resume_index(&caller, index).await.unwrap();
+        }
+    };
     world.receiver.holds.send_replace(true);
-    for _ in 0..IN_FLIGHT_MAX {
-        engine.pause_index(&caller, index).await.unwrap();
-        engine.resume_index(&caller, index).await.unwrap();
-    }
-    assert_eq!(at_rest().await, IN_FLIGHT_MAX, "nothing failed yet");
+    turn_about().await;
+    assert_eq!(at_rest().await, 1, "nobody knows yet whether it answers");
     world.receiver.holds.send_replace(false);
-    world.receiver.wait_for(2 * IN_FLIGHT_MAX).await;
+    let answered = 2 * IN_FLIGHT_MAX;
+    world.receiver.wait_for(answered).await;
+    at_rest().await;
+    world.receiver.holds.send_replace(true);
+    turn_about().await;
+    assert_eq!(at_rest().await, answered + IN_FLIGHT_MAX);
+    world.receiver.holds.send_replace(false);
+    world.receiver.wait_for(2 * answered).await;
     at_rest().await;
     world.receiver.answers.lock().unwrap().push(503);
     engine.pause_index(&caller, index).await.unwrap();

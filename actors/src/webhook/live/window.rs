@@ -131,13 +131,13 @@ impl Live {
         webhook.again.iter().find(|at| !begun(at)).copied()
     }
 
-    /// Whether one more attempt may be under way. While attempts fail there is one at a time: more
-    /// would tell no more, and take places from others.
+    /// Whether one more attempt may be under way. While attempts fail, and before one has succeeded,
+    /// there is one at a time: more would tell no more, and take places from others.
     fn has_place(&self) -> bool {
         match self.under_way() {
             _ if self.stopping.is_some() || self.pace.is_some() => false,
             0 => true,
-            some => some < IN_FLIGHT_MAX && !self.is_failing && self.shell.lanes.has_further(),
+            some => some < self.window && self.shell.lanes.has_further(),
         }
     }
 
@@ -395,6 +395,11 @@ impl Live {
     /// actor, which starts anew from the log.
     fn take_in(&mut self, outcome: Outcome) -> Vec<WebhookEvent> {
         self.is_failing = matches!(outcome.result, AttemptResult::Failure { .. });
+        self.window = if self.is_failing {
+            1
+        } else {
+            (2 * self.window).min(IN_FLIGHT_MAX)
+        };
         self.hush(&outcome.result);
         // One for all of a mail: its events are due again together.
         let jitter_permille = self.shell.ids.permille();
