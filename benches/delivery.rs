@@ -60,6 +60,8 @@ const STEADY: [(usize, f64); 3] = [(200, 7.0), (500, 50.0), (2_000, 50.0)];
 /// Receivers that hang beside a healthy one, and the load of that.
 const CROWD: usize = 500;
 const CROWD_PER_SECOND: usize = 200;
+/// How long that lasts: their attempts time out after ten seconds, and are made again.
+const CROWD_SECONDS: usize = 20;
 /// How long each steady load lasts.
 const STEADY_SECONDS: usize = 5;
 /// How late a retry may be.
@@ -287,14 +289,14 @@ async fn p99_at(
     engine: &Engine,
     receiver: &Receiver,
     ids: &[IndexId],
-    per_second: usize,
+    (per_second, seconds): (usize, usize),
     turns: &mut usize,
 ) -> f64 {
     receiver.forget();
     let every = Duration::from_secs(1) / u32::try_from(per_second).unwrap();
     let mut due = Instant::now();
     let mut running = tokio::task::JoinSet::new();
-    for _ in 0..per_second * STEADY_SECONDS {
+    for _ in 0..per_second * seconds {
         due += every;
         tokio::time::sleep_until(due.into()).await;
         let (id, round) = (ids[*turns % INDEXES], *turns / INDEXES);
@@ -302,7 +304,7 @@ async fn p99_at(
         *turns += 1;
     }
     running.join_all().await;
-    receiver.wait_for(per_second * STEADY_SECONDS).await;
+    receiver.wait_for(per_second * seconds).await;
     rank(&sorted(receiver.took_ms.borrow().iter().copied()), 99)
 }
 
@@ -313,7 +315,8 @@ async fn steady(folder: &Path) -> Vec<Figure> {
     subscribe(&engine, &receiver.url("/hook"), true).await;
     let (mut figures, mut turns) = (Vec::new(), 0);
     for (per_second, aim_p99) in STEADY {
-        let p99 = p99_at(&engine, &receiver, &ids, per_second, &mut turns).await;
+        let load = (per_second, STEADY_SECONDS);
+        let p99 = p99_at(&engine, &receiver, &ids, load, &mut turns).await;
         let took = sorted(receiver.took_ms.borrow().iter().copied());
         let name = |what| format!("append to receipt at {per_second}/s, {what}");
         figures.push(figure(name("p50"), rank(&took, 50), "ms", Against::Nothing));
@@ -329,15 +332,15 @@ async fn crowd(folder: &Path) -> Vec<Figure> {
     let hanging = Receiver::start(Manner::Hangs).await;
     let ids = indexes(&engine).await;
     subscribe(&engine, &receiver.url("/hook"), true).await;
-    let mut turns = 0;
-    let alone = p99_at(&engine, &receiver, &ids, CROWD_PER_SECOND, &mut turns).await;
+    let (load, mut turns) = ((CROWD_PER_SECOND, CROWD_SECONDS), 0);
+    let alone = p99_at(&engine, &receiver, &ids, load, &mut turns).await;
     for n in 0..CROWD {
         subscribe(&engine, &hanging.url(&format!("/{n}")), true).await;
     }
     turn((*engine).clone(), ids[turns % INDEXES], turns / INDEXES).await;
     turns += 1;
     hanging.wait_for(CROWD).await;
-    let beside = p99_at(&engine, &receiver, &ids, CROWD_PER_SECOND, &mut turns).await;
+    let beside = p99_at(&engine, &receiver, &ids, load, &mut turns).await;
     engine.close().await.unwrap();
     let name = format!("p99 at {CROWD_PER_SECOND}/s beside {CROWD} hanging receivers");
     vec![
