@@ -134,6 +134,8 @@ impl Books {
             }),
             Event::Market(event) => self.market.apply(event),
             Event::Trading(event) => self.trading.apply(event),
+            // Nothing is decided by what a client was answered.
+            Event::Request(_) => {}
             Event::Job(event) => {
                 let mut state = self.jobs.remove(stream);
                 job::apply(&mut state, event);

@@ -9,6 +9,7 @@ use evenkeel_domain::index::{CheckSkipped, IndexCreatedV1, IndexEvent, IndexUpda
 use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
 use evenkeel_domain::rebalance::{RebalanceEvent, RebalanceStartedV1, TradeExecutedV1};
+use evenkeel_domain::request::RequestEvent;
 use evenkeel_domain::trading::TradingEvent;
 use evenkeel_domain::webhook::{
     AttemptFailedV1, DeliveryFailedV1, SecretRotatedV1, WebhookCreatedV1, WebhookCreatedV2,
@@ -139,6 +140,8 @@ catalogue! {
         "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
         "owner.erased" v 1 => Access(AccessEvent::OwnerErased),
         "trading.mode_set" v 1 => Trading(TradingEvent::ModeSet),
+        "request.begun" v 1 => Request(RequestEvent::Begun),
+        "request.answered" v 1 => Request(RequestEvent::Answered),
     }
     old {
         "index.created" v 1 IndexCreatedV1 => Index(IndexEvent::Created),

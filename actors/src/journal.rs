@@ -6,8 +6,8 @@ use bytes::Bytes;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{EventKey, OwnerId, Timestamp};
 use evenkeel_events::{
-    AppendError, Causation, Direction, EventLog, Expected, Metadata, NewEvent, OwnerKey, ReadError,
-    Recorded, StreamAppend, StreamId, Version,
+    AppendError, Causation, Direction, EventLog, Expected, Metadata, NewEvent, OwnerKey, Position,
+    ReadError, Recorded, StreamAppend, StreamId, Version,
 };
 
 use crate::catalogue::{self, CatalogueError};
@@ -70,15 +70,7 @@ impl Journal {
         let recorded_at_us = self.clock.now().as_micros();
         let mut new_events = Vec::with_capacity(events.len());
         for event in events {
-            let (event_type, payload_version) = catalogue::type_of(event);
-            let payload = catalogue::encode(event)
-                .map_err(|e| AppendError::Invalid(format!("{event_type}: {e}")))?;
-            new_events.push(NewEvent {
-                event_type,
-                payload_version,
-                payload: Bytes::from(payload),
-                metadata: origin.metadata(recorded_at_us),
-            });
+            new_events.push(new_event(event, origin, recorded_at_us)?);
         }
         let append = StreamAppend {
             stream: stream.clone(),
@@ -87,6 +79,22 @@ impl Journal {
         };
         let appended = self.log.append(vec![append]).await?;
         Ok(appended.versions.first().copied().unwrap_or(expected))
+    }
+
+    /// Appends an event to a stream that many write and nobody decides on; gives its position.
+    /// Durable when it returns.
+    pub(crate) async fn note(
+        &self,
+        stream: &StreamId,
+        event: Event,
+        origin: &Origin,
+    ) -> Result<Position, AppendError> {
+        let append = StreamAppend {
+            stream: stream.clone(),
+            expected: Expected::Any,
+            events: vec![new_event(&event, origin, self.clock.now().as_micros())?],
+        };
+        Ok(self.log.append(vec![append]).await?.last)
     }
 
     /// Feeds the events of a stream after a version to `apply`; gives the version reached.
@@ -110,6 +118,18 @@ impl Journal {
             }
         }
     }
+}
+
+fn new_event(event: &Event, origin: &Origin, recorded_at_us: i64) -> Result<NewEvent, AppendError> {
+    let (event_type, payload_version) = catalogue::type_of(event);
+    let payload =
+        catalogue::encode(event).map_err(|e| AppendError::Invalid(format!("{event_type}: {e}")))?;
+    Ok(NewEvent {
+        event_type,
+        payload_version,
+        payload: Bytes::from(payload),
+        metadata: origin.metadata(recorded_at_us),
+    })
 }
 
 impl Origin {

@@ -85,7 +85,11 @@ async fn adopt(shell: &Shell, recorded: &Recorded) -> Result<(), ReplayError> {
             }
         }
         Event::Trading(event) => shell.trading.adopt(recorded.version, &event).await,
-        Event::Webhook(_) | Event::Rebalance(_) | Event::Market(_) | Event::Job(_) => {}
+        Event::Webhook(_)
+        | Event::Rebalance(_)
+        | Event::Market(_)
+        | Event::Job(_)
+        | Event::Request(_) => {}
     }
     Ok(())
 }

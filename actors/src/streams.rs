@@ -43,6 +43,11 @@ pub fn trading() -> StreamId {
     name("trading")
 }
 
+/// The stream of requests that may be sent again.
+pub fn requests() -> StreamId {
+    name("requests")
+}
+
 /// The stream of the reconciliation.
 pub fn reconciliation() -> StreamId {
     name(concat!("job_", "reconciliation"))

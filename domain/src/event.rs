@@ -5,6 +5,7 @@ use crate::index::IndexEvent;
 use crate::job::JobEvent;
 use crate::market::MarketEvent;
 use crate::rebalance::RebalanceEvent;
+use crate::request::RequestEvent;
 use crate::trading::TradingEvent;
 use crate::webhook::WebhookEvent;
 
@@ -26,6 +27,8 @@ pub enum Event {
     Access(AccessEvent),
     /// The kill switch for all indexes.
     Trading(TradingEvent),
+    /// A request that may be sent again.
+    Request(RequestEvent),
 }
 
 #[cfg(test)]

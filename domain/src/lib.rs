@@ -16,6 +16,7 @@ pub mod job;
 pub mod market;
 pub mod plan;
 pub mod rebalance;
+pub mod request;
 pub mod schedule;
 #[cfg(test)]
 mod testing;

@@ -123,11 +123,12 @@ async fn start_server(demo: &Demo, config: &Config, args: &DemoArgs) -> Result<S
         CliError::Failed(format!("cannot listen on {}: {error}", config.listen))
     })?;
     let engine = demo.engine();
-    let api = Api::new(
+    let api = Api::open(
         (**engine).clone(),
         Arc::new(SystemClock),
         Arc::clone(engine.entropy()),
     );
+    let api = api.await.map_err(CliError::failed)?;
     let address = listener.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(http::serve(

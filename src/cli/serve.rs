@@ -60,12 +60,13 @@ pub async fn run(_: ServeArgs, config: Config) -> Result<ExitCode, CliError> {
     {
         println!("admin token: {token}");
     }
-    println!("listening on http://{}", listener.local_addr());
-    let api = Api::new(
+    let api = Api::open(
         (*engine).clone(),
         Arc::clone(engine.clock()),
         Arc::clone(engine.entropy()),
     );
+    let api = api.await.map_err(CliError::failed)?;
+    println!("listening on http://{}", listener.local_addr());
     let exporting = export_heads(&config, &engine)?;
     let trimming = tokio::spawn(memory::trim_at_rest(engine.log().watch()));
     let drained = http::serve(

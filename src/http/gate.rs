@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use evenkeel_actors::Engine;
 use evenkeel_actors::engine::Caller;
 use evenkeel_actors::ports::Clock;
 use evenkeel_domain::access::Scope;
@@ -14,11 +15,10 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method};
-use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::body;
-use super::idempotency::{Begun, Permit, Store};
+use super::idempotency::{self, Begun, Permit, Store};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::reply::Answer;
@@ -71,6 +71,8 @@ pub struct Gate {
     identify: Identify,
     clock: Arc<dyn Clock>,
     idempotency: Arc<Store>,
+    /// In whose log requests with a key are.
+    engine: Option<Engine>,
 }
 
 impl Gate {
@@ -80,7 +82,15 @@ impl Gate {
             identify,
             clock,
             idempotency: Arc::default(),
+            engine: None,
         }
+    }
+
+    /// The same with keys that are known already, and whose requests are noted in the log.
+    pub fn noting(mut self, keys: Arc<Store>, engine: Engine) -> Self {
+        self.idempotency = keys;
+        self.engine = Some(engine);
+        self
     }
 
     /// Lets a request through to its handler, or says why not.
@@ -99,10 +109,11 @@ impl Gate {
         } else {
             Bytes::new()
         };
-        let permit = match self.begin(&arrival, &caller, &body)? {
+        let permit = match self.begin(&arrival, &caller, &body).await? {
             Started::Run(permit) => permit,
             Started::Replay(answer) => return answer,
         };
+        let noted = self.engine.clone().map(|engine| (engine, caller.clone()));
         let is_command = arrival.method != Method::GET && arrival.method != Method::HEAD;
         let call = Call {
             caller,
@@ -113,7 +124,7 @@ impl Gate {
             body,
         };
         if is_command {
-            to_the_end(handler(call), permit).await
+            to_the_end(handler(call), permit, noted).await
         } else {
             handler(call).await
         }
@@ -139,7 +150,7 @@ impl Gate {
         }
     }
 
-    fn begin(
+    async fn begin(
         &self,
         arrival: &Arrival<()>,
         caller: &Caller,
@@ -149,19 +160,34 @@ impl Gate {
         let Some(key) = key.filter(|_| arrival.method == Method::POST) else {
             return Ok(Started::Run(None));
         };
-        let key = super::idempotency::key(key)?;
-        let asked = Sha256::new()
-            .chain_update(&arrival.query)
-            .chain_update([0])
-            .chain_update(body)
-            .finalize();
-        let place = (caller.owner, arrival.path.clone(), key);
-        match self
-            .idempotency
-            .begin(place, asked.into(), self.clock.now())?
-        {
-            Begun::Fresh(permit) => Ok(Started::Run(Some(permit))),
-            Begun::Replay(stored) => Ok(Started::Replay(Ok(stored.response()))),
+        let key = idempotency::key(key)?;
+        let place = idempotency::place(caller.owner, &arrival.path, &key);
+        let asked = idempotency::asked(&arrival.query, body);
+        let look_up = || self.idempotency.begin(place, asked, self.clock.now());
+        let begun = match (look_up()?, &self.engine) {
+            (Begun::Interrupted(at, correlation), Some(engine)) => {
+                if engine.took_effect(at, correlation).await? {
+                    return Err(idempotency::unknown());
+                }
+                self.idempotency.free(place);
+                look_up()?
+            }
+            (begun, _) => begun,
+        };
+        match (begun, &self.engine) {
+            (Begun::Fresh(permit), Some(engine)) => {
+                match engine.begin_request(caller, place, asked).await {
+                    Ok(_) => Ok(Started::Run(Some(permit))),
+                    Err(error) => {
+                        permit.give_back();
+                        Err(error.into())
+                    }
+                }
+            }
+            (Begun::Fresh(permit), None) => Ok(Started::Run(Some(permit))),
+            (Begun::Replay(stored), _) => Ok(Started::Replay(Ok(stored.response()))),
+            // Somebody else has taken it up in the meantime, or nobody can tell.
+            (Begun::Interrupted(..), _) => Err(idempotency::unknown()),
         }
     }
 }
@@ -172,11 +198,16 @@ enum Started {
 }
 
 /// Runs a command to its end even when the client hangs up: what was begun is not left half done.
-async fn to_the_end(command: BoxFuture<'static, Answer>, permit: Option<Permit>) -> Answer {
+async fn to_the_end(
+    command: BoxFuture<'static, Answer>,
+    permit: Option<Permit>,
+    noted: Option<(Engine, Caller)>,
+) -> Answer {
     let task = async move {
         let answer = command.await;
+        let log = noted.as_ref().map(|(engine, caller)| (engine, caller));
         match permit {
-            Some(permit) => permit.finish(answer).await,
+            Some(permit) => permit.finish(answer, log).await,
             None => answer,
         }
     };

@@ -47,9 +47,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_actors::Engine;
+use evenkeel_actors::engine::EngineError;
 use evenkeel_actors::ports::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use idempotency::Store;
 use metrics::Counters;
 
 pub use server::{Listener, bind, serve};
@@ -68,22 +70,35 @@ pub struct Api {
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
     streams: Arc<Semaphore>,
+    /// Keys of requests that may be sent again.
+    keys: Arc<Store>,
     stopping: watch::Sender<bool>,
     stop_deadline: Duration,
 }
 
 impl Api {
-    /// The API of an engine.
-    pub fn new(engine: Engine, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
+    /// The API of an engine. It takes in which requests came with a key before: whoever sends one
+    /// again gets its answer.
+    pub async fn open(
+        engine: Engine,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, EngineError> {
+        let since = clock.now().minus(idempotency::KEPT);
+        // A request is two events.
+        let most = 2 * idempotency::KEYS_MAX;
+        let keys = Arc::<Store>::default();
+        keys.remember(engine.requests_since(since, most).await?);
+        Ok(Self {
             engine,
             clock,
             entropy,
             counters: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            keys,
             stopping: watch::Sender::new(false),
             stop_deadline: STOP_DEADLINE,
-        }
+        })
     }
 
     /// The same with another limit on how long a stop waits for requests in flight.

@@ -80,6 +80,7 @@ codes! {
     LimitReached = "limit_reached", CONFLICT, "A limit on how many is reached";
     ConcurrentUpdate = "concurrent_update", CONFLICT, "It was changed at the same time";
     IdempotencyKeyRunning = "idempotency_key_running", CONFLICT, "The first request with this key still runs";
+    IdempotencyAnswerNotKept = "idempotency_answer_not_kept", CONFLICT, "The answer was not kept";
     IdempotencyOutcomeUnknown = "idempotency_outcome_unknown", CONFLICT, "What became of the first request with this key is unknown";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED, "It is at another version";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";

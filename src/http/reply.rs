@@ -5,6 +5,7 @@ use http::{Response as HttpResponse, StatusCode};
 use serde::Serialize;
 use warp::reply::Response;
 
+use super::idempotency::Unlogged;
 use super::problem::{Code, Problem};
 
 /// What a handler gives.
@@ -66,6 +67,14 @@ pub fn tagged(answer: Answer, version: u64) -> Answer {
 /// The answer with the path of what was made.
 pub fn located(answer: Answer, path: &str) -> Answer {
     with_header(answer, LOCATION, path)
+}
+
+/// The answer with a mark that its body says what must not be in the log: a secret, or the name of
+/// somebody.
+pub fn unlogged(answer: Answer) -> Answer {
+    let mut response = answer?;
+    response.extensions_mut().insert(Unlogged);
+    Ok(response)
 }
 
 fn with_header(answer: Answer, name: HeaderName, value: &str) -> Answer {

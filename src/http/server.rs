@@ -92,7 +92,8 @@ pub async fn serve(listener: Listener, api: Api, shutdown: impl Future<Output = 
 pub(super) fn stack(api: &Api) -> Stack {
     let engine = api.engine.clone();
     let identify = Arc::new(move |hash: &[u8; 32]| engine.identify(hash));
-    let gate = Arc::new(Gate::new(identify, Arc::clone(&api.clock)));
+    let gate = Gate::new(identify, Arc::clone(&api.clock));
+    let gate = Arc::new(gate.noting(Arc::clone(&api.keys), api.engine.clone()));
     Stack {
         router: router(routes::table(), api, &gate),
         clock: Arc::clone(&api.clock),

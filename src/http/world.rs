@@ -122,7 +122,8 @@ pub async fn api_with(venue: Arc<HandVenue>) -> Api {
     };
     let engine = Engine::start(ports, settings).await.unwrap();
     engine.bootstrap(token_hash(ADMIN)).await.unwrap();
-    Api::new(engine, Arc::new(World), entropy)
+    let api = Api::open(engine, Arc::new(World), entropy);
+    api.await.unwrap()
 }
 
 /// A client with a token.
@@ -149,6 +150,14 @@ impl Client {
         let path = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
         let token = self.post(&path, ALL_BUT_ADMIN).await.made();
         self.with_token(token["token"].as_str().unwrap())
+    }
+
+    /// The same over another API.
+    pub fn at(&self, api: &Api) -> Self {
+        Self {
+            stack: server::stack(api),
+            ..self.clone()
+        }
     }
 
     pub fn with_token(&self, token: &str) -> Self {

@@ -77,6 +77,60 @@ async fn a_post_with_a_key_happens_once() {
 }
 
 #[tokio::test]
+async fn a_post_with_a_key_happens_once_over_a_kill_and_its_secrets_are_not_in_the_log() {
+    let home = Home::with_local_webhooks();
+    let server = home.serve();
+    let admin = server.admin.clone();
+    let owner = admin.owner("ann").await;
+    let path = created(&owner, halves("NONE")).await;
+    let deposit = format!("{path}/deposit");
+    let body = r#"{"amount":"100","invest":false}"#;
+    let key = [("idempotency-key", "k-1")];
+    let first = owner.send("POST", &deposit, &key, body).await;
+    let hook = r#"{"url":"http://127.0.0.1:9/","events":["*"],"skipTest":true}"#;
+    let hooked = owner.send("POST", "/api/webhooks", &key, hook).await;
+    let secret = hooked.fine()["secret"].as_str().unwrap().to_owned();
+    let eve = admin
+        .send("POST", "/api/owners", &key, r#"{"name":"Evelyn"}"#)
+        .await;
+    let tokens = format!(
+        "/api/owners/{}/tokens",
+        eve.fine()["owner"].as_str().unwrap()
+    );
+    let issued = admin
+        .send("POST", &tokens, &key, r#"{"name":"laptop"}"#)
+        .await;
+    let token = issued.fine()["token"].as_str().unwrap().to_owned();
+    server.process.kill();
+
+    let server = home.serve();
+    let (admin, owner) = (admin.at(&server.url), owner.at(&server.url));
+    let again = owner.send("POST", &deposit, &key, body).await;
+    assert_eq!((first.status, &first.body), (again.status, &again.body));
+    for name in ["content-type", "etag"] {
+        assert_eq!(first.header(name), again.header(name), "{name}");
+    }
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(owner.get(&path).await.fine()["cash"], "100");
+    let other = r#"{"amount":"200","invest":false}"#;
+    let other = owner.send("POST", &deposit, &key, other).await;
+    other.refused(422, "idempotency_key_reused");
+    let hooked = owner.send("POST", "/api/webhooks", &key, hook).await;
+    hooked.refused(409, "idempotency_answer_not_kept");
+    assert_eq!(owner.all("/api/webhooks").await.len(), 1);
+    let issued = admin
+        .send("POST", &tokens, &key, r#"{"name":"laptop"}"#)
+        .await;
+    issued.refused(409, "idempotency_answer_not_kept");
+    server.stop().await;
+    let log = home.run(&["log", "export"]).fine();
+    assert!(log.contains("request.answered"));
+    for hidden in [secret.as_str(), token.as_str(), "Evelyn", "laptop"] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+}
+
+#[tokio::test]
 async fn health_readiness_and_figures_are_open_to_everybody() {
     let home = Home::new();
     let server = home.serve();

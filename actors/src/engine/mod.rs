@@ -8,6 +8,7 @@ mod indexes;
 mod owners;
 mod prices;
 mod rebalances;
+mod requests;
 mod settings;
 mod start;
 mod webhooks;
@@ -18,6 +19,7 @@ pub use answers::{
     Redelivery, RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
 };
 pub use error::EngineError;
+pub use requests::PastRequest;
 pub use settings::{Ports, Settings};
 
 use std::sync::Arc;

@@ -424,7 +424,8 @@ fn adopt(index: &mut Option<Index>, event: &Event) {
         | Event::Job(_)
         | Event::Webhook(_)
         | Event::Access(_)
-        | Event::Trading(_) => {}
+        | Event::Trading(_)
+        | Event::Request(_) => {}
     }
 }
 

@@ -22,6 +22,7 @@ use crate::index::{
 use crate::job::{CycleSummary, JobFailed, JobScheduled, RunCompleted, RunTrigger};
 use crate::market::{PriceHeld, PriceProblem, PricesRecorded, Source};
 use crate::rebalance::{self, OrderOutcome, Reason, RebalanceStuck, TradeFailed, Trigger};
+use crate::request::{Fingerprint, RequestAnswered, RequestBegun};
 use crate::testing::*;
 use crate::trading::{Trading, TradingEvent, TradingMode};
 use crate::values::{
@@ -99,6 +100,7 @@ fn stored(event: &Event, json: bool) {
             RebalanceEvent::Cancelled,
         ),
         Event::Trading(event) => each!(json, event, TradingEvent::ModeSet),
+        Event::Request(event) => each!(json, event, RequestEvent::Begun, RequestEvent::Answered,),
         Event::Market(event) => {
             each!(
                 json,
@@ -296,7 +298,29 @@ fn other_events() -> Vec<Event> {
         .chain(access)
         .chain(webhook)
         .chain([Event::Trading(trading)])
+        .chain(request_events().into_iter().map(Event::Request))
         .collect()
+}
+
+fn request_events() -> Vec<RequestEvent> {
+    let header = |name: &str, value: &str| {
+        let value = Text::required(value).unwrap();
+        (Text::required(name).unwrap(), value)
+    };
+    vec![
+        RequestEvent::Begun(RequestBegun {
+            key: Fingerprint([1; 32]),
+            asked: Fingerprint([2; 32]),
+            at: T0,
+        }),
+        RequestEvent::Answered(RequestAnswered {
+            key: Fingerprint([1; 32]),
+            status: 201,
+            headers: vec![header("etag", "\"3\"")],
+            body: Some(Text::required("{\"a\":1}").unwrap()),
+            at: T0,
+        }),
+    ]
 }
 
 #[test]
@@ -322,7 +346,7 @@ fn every_event_is_read_back() {
     }
     assert_eq!(
         seen.len(),
-        14 + 12 + 2 + 3 + 11 + 4 + 1 - MISSING_FROM_A_LIFE,
+        14 + 12 + 2 + 3 + 11 + 4 + 1 + 2 - MISSING_FROM_A_LIFE,
         "{seen:?}"
     );
 }

@@ -49,6 +49,13 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
+    /// The point a span earlier.
+    #[must_use]
+    pub fn minus(self, span: Span) -> Self {
+        let micros = i64::try_from(span.as_millis().saturating_mul(1_000)).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// As chrono's type; a time beyond its calendar becomes the epoch.
     pub fn to_datetime(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::UNIX_EPOCH)

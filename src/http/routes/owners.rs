@@ -59,7 +59,8 @@ async fn create(api: Api, call: Call) -> Answer {
     let name = name.ok_or_else(incomplete)?;
     let owner = api.engine.create_owner(&call.caller, name).await?;
     let path = format!("/api/owners/{}/tokens", owner.owner);
-    reply::located(reply::json(StatusCode::CREATED, &body(&owner)), &path)
+    let made = reply::located(reply::json(StatusCode::CREATED, &body(&owner)), &path);
+    reply::unlogged(made)
 }
 
 async fn list_tokens(api: Api, call: Call) -> Answer {
@@ -102,7 +103,7 @@ async fn issue(api: Api, call: Call) -> Answer {
         .issue_token(&call.caller, owner, name.clone(), hash, scopes.clone())
         .await?;
     let body = json!({"tokenId": id, "name": name, "token": token, "scopes": scopes});
-    reply::json(StatusCode::CREATED, &body)
+    reply::unlogged(reply::json(StatusCode::CREATED, &body))
 }
 
 /// Scopes in their order, each once.

@@ -191,7 +191,7 @@ async fn create(api: Api, call: Call) -> Answer {
     known(&api, &call, &wish.target, &[]).await?;
     let view = api.engine.create_webhook(&call.caller, wish).await?;
     let path = format!("/api/webhooks/{}", view.webhook.webhook_id);
-    reply::located(answer(StatusCode::CREATED, &view), &path)
+    reply::unlogged(reply::located(answer(StatusCode::CREATED, &view), &path))
 }
 
 async fn load(api: Api, call: Call) -> Answer {
@@ -259,7 +259,7 @@ async fn rotate(api: Api, call: Call) -> Answer {
         .engine
         .rotate_secret(&call.caller, id, secret.as_deref(), overlap)
         .await?;
-    answer(StatusCode::OK, &view)
+    reply::unlogged(answer(StatusCode::OK, &view))
 }
 
 /// `{"from":"stopped"}`, the default, delivers what was missed; `"now"` begins anew.

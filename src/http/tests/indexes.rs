@@ -1,8 +1,13 @@
 //! Indexes over the API: the flow, changes, refusals, foreign owners.
 
+use evenkeel_actors::engine::Caller;
+use evenkeel_domain::access::Scope;
+use evenkeel_domain::index::Funds;
+use evenkeel_domain::values::EventKey;
 use serde_json::{Value, json};
 
 use super::{HALVES, funded};
+use crate::http::Api;
 use crate::http::world::{self, Client};
 
 #[tokio::test]
@@ -268,6 +273,53 @@ async fn another_owner_sees_nothing() {
             .len(),
         1
     );
+}
+
+/// What is in the log when a process ends in the middle of a request: its beginning, and what came
+/// of it until then.
+#[tokio::test]
+async fn a_request_that_broke_off_is_done_anew_only_if_nothing_followed_from_it() {
+    use crate::http::idempotency::{asked, place};
+    let api = world::api().await;
+    let client = Client::admin(&api).owner("ann").await;
+    let made = client.post("/api/indexes", HALVES).await.made();
+    let owner = made["owner"].as_str().unwrap().parse().unwrap();
+    let index = made["indexId"].as_str().unwrap().parse().unwrap();
+    let path = format!("/api/indexes/{}/deposit", made["indexId"].as_str().unwrap());
+    let body = r#"{"amount":"100","invest":false}"#;
+    for (key, request, has_effect) in [("k-1", 71, false), ("k-2", 72, true)] {
+        let caller = Caller {
+            owner,
+            token: None,
+            scopes: vec![Scope::Trade],
+            request: EventKey::from_u128(request),
+        };
+        let (key, asked) = (place(owner, &path, key), asked("", body.as_bytes()));
+        api.engine.begin_request(&caller, key, asked).await.unwrap();
+        if has_effect {
+            let cash = Funds::Cash("100".parse().unwrap());
+            api.engine
+                .deposit(&caller, index, cash, false)
+                .await
+                .unwrap();
+        }
+    }
+    let api = Api::open(api.engine, api.clock, api.entropy).await.unwrap();
+    let client = client.at(&api);
+    let again = client
+        .send("POST", &path, &[("idempotency-key", "k-1")], body)
+        .await;
+    assert_eq!(again.status, 200, "{:?}", again.body);
+    assert!(!again.headers.contains_key("idempotency-replayed"));
+    let unclear = client
+        .send("POST", &path, &[("idempotency-key", "k-2")], body)
+        .await;
+    assert_eq!(
+        (unclear.status, unclear.code()),
+        (409, "idempotency_outcome_unknown".into())
+    );
+    let index = client.get(path.strip_suffix("/deposit").unwrap()).await;
+    assert_eq!(index.fine()["cash"], "200");
 }
 
 #[tokio::test]
