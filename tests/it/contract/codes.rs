@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use evenkeel::http::problem::Code;
 
 /// Every code and its status: what clients branch on. A line may be added, never changed.
-const CODES: [(&str, u16); 51] = [
+const CODES: [(&str, u16); 52] = [
     ("malformed_json", 400),
     ("malformed_request", 400),
     ("unauthorized", 401),
@@ -37,6 +37,7 @@ const CODES: [(&str, u16); 51] = [
     ("owner_erased", 409),
     ("limit_reached", 409),
     ("concurrent_update", 409),
+    ("idempotency_answer_not_kept", 409),
     ("idempotency_key_running", 409),
     ("idempotency_outcome_unknown", 409),
     ("version_mismatch", 412),
