@@ -28,6 +28,7 @@ mod gate;
 mod idempotency;
 mod metrics;
 mod number;
+mod openapi;
 pub mod problem;
 mod query;
 mod refusals;

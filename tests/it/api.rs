@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use crate::description;
+
 /// No answer takes longer.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -130,7 +132,7 @@ impl Client {
         self.with_token(token["token"].as_str())
     }
 
-    /// Any request. A body is sent as JSON.
+    /// Any request. A body is sent as JSON; the answer is one that the description names.
     pub async fn send(
         &self,
         method: &str,
@@ -140,11 +142,13 @@ impl Client {
     ) -> Answer {
         let request = self.request(method, path, headers).body(body);
         let answer = request.send().await.unwrap();
-        Answer {
+        let answer = Answer {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             body: answer.bytes().await.unwrap(),
-        }
+        };
+        description::check(method, path, &answer);
+        answer
     }
 
     /// A request with its token and headers.

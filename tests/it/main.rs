@@ -16,6 +16,7 @@ mod channels;
 mod contract;
 mod deliveries;
 mod demo;
+mod description;
 mod engine;
 mod erasure;
 mod event_types;
