@@ -104,8 +104,8 @@ fn valid(place: &[&str], body: &Value, what: &str) {
     let location = format!("http://described/openapi.json#/{}", pointer.join("/"));
     let schemas = DESCRIBED.schemas.lock();
     let mut schemas = schemas.unwrap_or_else(PoisonError::into_inner);
-    let (schemas, compiled) = &mut *schemas;
-    let index = *compiled.entry(location).or_insert_with_key(|location| {
+    let (schemas, known) = &mut *schemas;
+    let index = *known.entry(location).or_insert_with_key(|location| {
         let mut compiler = Compiler::new();
         compiler.enable_format_assertions();
         let document = DESCRIBED.document.clone();
@@ -253,9 +253,9 @@ fn a_breaking_change_is_found() {
         ),
     ];
     for (pointer, value, told) in changes {
-        let mut changed = released.clone();
-        *changed.pointer_mut(pointer).unwrap() = value;
-        let broken = broken(&released, &changed);
+        let mut other = released.clone();
+        *other.pointer_mut(pointer).unwrap() = value;
+        let broken = broken(&released, &other);
         assert!(
             broken.iter().any(|line| line.contains(told)),
             "{pointer}: {broken:?}"
