@@ -161,7 +161,7 @@ fn parameters(operation: &Operation, method: &Method, scope: Option<Scope>) -> V
     });
     let mut all: Vec<Value> = places.chain(query).collect();
     if *method == Method::POST && scope.is_some() {
-        let schema = json!({"type": "string", "pattern": "^[!-~]+$", "maxLength": 255});
+        let schema = json!({"type": "string", "pattern": "^[\\t -~]{1,255}$"});
         all.push(json!({
             "name": "Idempotency-Key", "in": "header", "schema": schema,
             "description": "With the same key the same request is answered, not done, again.",
@@ -169,7 +169,8 @@ fn parameters(operation: &Operation, method: &Method, scope: Option<Scope>) -> V
     }
     let is_versioned = ["/api/indexes/{id}", "/api/webhooks/{id}"].contains(&&*operation.path);
     if *method == Method::PUT && is_versioned {
-        let schema = json!({"type": "string", "pattern": "^\"[0-9]{1,18}\"$"});
+        let schema =
+            json!({"type": "string", "minLength": 1, "pattern": "^(\\*|\"[0-9]{1,18}\")$"});
         all.push(json!({
             "name": "If-Match", "in": "header", "schema": schema,
             "description": "The ETag of the version that shall be changed.",

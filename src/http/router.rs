@@ -60,6 +60,11 @@ impl Call {
         if text == "*" {
             return Ok(None);
         }
+        if text.is_empty() {
+            // RFC 9110, 13.1.1: a list of tags of which none is the current one.
+            let detail = "If-Match names no version; send the ETag of the resource";
+            return Err(Problem::new(Code::VersionMismatch, detail));
+        }
         let quoted = text
             .strip_prefix('"')
             .and_then(|rest| rest.strip_suffix('"'));

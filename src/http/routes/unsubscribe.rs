@@ -22,8 +22,9 @@ pub fn rows() -> Vec<Row<Api>> {
     ]
 }
 
-/// The same for every link: whether one is good is not told before it is used.
-async fn ask(_: Api, _: Vec<String>) -> Answer {
+/// The same for every link of our form: whether one is good is not told before it is used.
+async fn ask(_: Api, params: Vec<String>) -> Answer {
+    link(&params)?;
     Ok(page(
         "No more of these mails?",
         "<form method=\"post\"><button>Unsubscribe</button></form>",
@@ -31,13 +32,18 @@ async fn ask(_: Api, _: Vec<String>) -> Answer {
 }
 
 async fn end(api: Api, params: Vec<String>) -> Answer {
-    let unknown = || Problem::not_found("subscription");
-    let [id, token] = &params[..] else {
-        return Err(unknown());
-    };
-    let id: WebhookId = id.parse().map_err(|_| unknown())?;
+    let (id, token) = link(&params)?;
     api.engine.unsubscribe(id, token).await?;
     Ok(page("No more of these mails will come.", ""))
+}
+
+/// Which subscription a link is of, and what it shows for it.
+fn link(params: &[String]) -> Result<(WebhookId, &str), Problem> {
+    let unknown = || Problem::not_found("subscription");
+    match params {
+        [id, token] => Ok((id.parse().map_err(|_| unknown())?, token)),
+        _ => Err(unknown()),
+    }
 }
 
 fn page(says: &str, more: &str) -> warp::reply::Response {
