@@ -14,6 +14,7 @@ pub mod event;
 pub mod index;
 pub mod job;
 pub mod market;
+pub mod performance;
 pub mod plan;
 pub mod rebalance;
 pub mod request;

@@ -32,6 +32,7 @@ mod mail;
 mod methods;
 mod old_stores;
 mod oracle;
+mod performance;
 mod portfolio;
 mod process;
 mod protocol;

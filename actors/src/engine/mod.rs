@@ -6,6 +6,7 @@ mod deliveries;
 mod error;
 mod indexes;
 mod owners;
+mod performance;
 mod prices;
 mod rebalances;
 mod requests;

@@ -11,6 +11,7 @@ mod jobs;
 mod openapi;
 mod operations;
 mod owners;
+mod performance;
 mod prices;
 mod rebalances;
 mod stream;
@@ -28,6 +29,7 @@ pub fn table() -> Vec<Row<Api>> {
         indexes::rows(),
         funds::rows(),
         rebalances::rows(),
+        performance::rows(),
         decisions::rows(),
         trading::rows(),
         events::rows(),
