@@ -27,6 +27,11 @@ static DESCRIBED: LazyLock<Described> = LazyLock::new(|| Described {
     schemas: Mutex::new((Schemas::new(), BTreeMap::new())),
 });
 
+/// The description.
+pub fn document() -> &'static Value {
+    &DESCRIBED.document
+}
+
 /// Asserts that an answer is one that the description names, in the form that it names.
 #[track_caller]
 pub fn check(method: &str, path: &str, answer: &Answer) {

@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod authorisation;
 mod channels;
 mod contract;
 mod deliveries;
