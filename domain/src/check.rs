@@ -1,5 +1,7 @@
 //! A drift check: what one look at an index finds, and whether it must be rebalanced.
 
+mod explain;
+
 use crate::drift::{self, DUST, DriftError, Headline, Slots};
 use crate::index::{
     BREACHES_MAX, BandBreached, BreachedLine, CheckRecovered, CheckSkipped, DriftDetected, Index,
@@ -9,6 +11,8 @@ use crate::market::PriceSnapshot;
 use crate::plan::{self, InstrumentRules};
 use crate::rebalance::Trigger;
 use crate::values::{ArithmeticError, Asset, Span, Timestamp};
+
+pub use explain::{Asked, Condition, Explanation, explain};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]

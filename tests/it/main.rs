@@ -21,6 +21,7 @@ mod description;
 mod engine;
 mod erasure;
 mod event_types;
+mod explain;
 mod flow;
 mod home;
 mod inbox;

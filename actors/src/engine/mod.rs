@@ -4,6 +4,7 @@ mod answers;
 mod audit;
 mod deliveries;
 mod error;
+mod explain;
 mod indexes;
 mod owners;
 mod performance;
@@ -20,6 +21,7 @@ pub use answers::{
     Redelivery, RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
 };
 pub use error::EngineError;
+pub use explain::ExplainedCheck;
 pub use requests::PastRequest;
 pub use settings::{Ports, Settings};
 

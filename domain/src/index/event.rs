@@ -1,5 +1,7 @@
 //! What happens to an index. Each struct is a stored layout: add a version, never edit one.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Definition;
@@ -35,6 +37,19 @@ pub enum SkipReason {
     Unavailable,
     /// The kill switch forbids every order.
     TradingHalted,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Price(asset, problem) => write!(f, "{asset} cannot be valued: {problem}"),
+            Self::RebalanceRunning(id) => write!(f, "rebalance {id} is running"),
+            Self::TransferPending(id) => write!(f, "transfer {id} has not reached the venue yet"),
+            Self::Arithmetic => f.write_str("a number does not fit into 28 digits"),
+            Self::Unavailable => f.write_str("the index did not answer"),
+            Self::TradingHalted => f.write_str("the kill switch is set to HALTED"),
+        }
+    }
 }
 
 /// What happened to an index.

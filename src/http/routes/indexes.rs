@@ -2,7 +2,7 @@
 
 use evenkeel_actors::engine::{IndexFilter, IndexView};
 use evenkeel_domain::access::Scope;
-use evenkeel_domain::index::{Constituents, Holding, Rebalancing, Risk, SkipReason, Status};
+use evenkeel_domain::index::{Constituents, Holding, Rebalancing, Risk, Status};
 use evenkeel_domain::trading::TradingMode;
 use evenkeel_domain::values::{Amount, IndexId, OwnerId, Percent, RebalanceId, Text, Timestamp};
 use http::{Method, StatusCode};
@@ -93,22 +93,11 @@ fn body(view: &IndexView) -> impl Serialize + '_ {
             .map(|rebalance| rebalance.rebalance_id),
         pending_transfers: index.transfers.len(),
         trading_mode: index.mode,
-        skipped: index.skipped.as_ref().map(in_words),
+        skipped: index.skipped.as_ref().map(ToString::to_string),
         last_rebalanced_at: index.last_rebalanced_at,
         version: view.version,
         created_at: index.created_at,
         updated_at: index.updated_at,
-    }
-}
-
-fn in_words(reason: &SkipReason) -> String {
-    match reason {
-        SkipReason::Price(asset, problem) => format!("{asset} cannot be valued: {problem}"),
-        SkipReason::RebalanceRunning(id) => format!("rebalance {id} is running"),
-        SkipReason::TransferPending(id) => format!("transfer {id} has not reached the venue yet"),
-        SkipReason::Arithmetic => "a number does not fit into 28 digits".to_owned(),
-        SkipReason::Unavailable => "the index did not answer".to_owned(),
-        SkipReason::TradingHalted => "the kill switch is set to HALTED".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ mod definition;
 mod deliveries;
 mod event_types;
 mod events;
+mod explain;
 mod funds;
 mod indexes;
 mod jobs;
@@ -30,6 +31,7 @@ pub fn table() -> Vec<Row<Api>> {
         funds::rows(),
         rebalances::rows(),
         performance::rows(),
+        explain::rows(),
         decisions::rows(),
         trading::rows(),
         events::rows(),
