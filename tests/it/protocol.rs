@@ -1,7 +1,10 @@
 //! What holds for every route: methods, keys, open routes, streams.
 
+use serde_json::{Value, json};
+
+use crate::api::Client;
 use crate::home::Home;
-use crate::portfolio::{created, halves};
+use crate::portfolio::{constructed, created, halves, rebalanced};
 
 #[tokio::test]
 async fn a_method_that_a_path_does_not_know_is_405_with_those_it_knows() {
@@ -128,6 +131,55 @@ async fn a_post_with_a_key_happens_once_over_a_kill_and_its_secrets_are_not_in_t
     for hidden in [secret.as_str(), token.as_str(), "Evelyn", "laptop"] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
+}
+
+#[tokio::test]
+async fn the_audit_finds_what_followed_from_a_request_and_what_was_when() {
+    let home = Home::new();
+    let server = home.serve();
+    let owner = server.admin.owner("ann").await;
+    let path = constructed(&owner, "DRIFT").await;
+    let cash = json!({"amount": "1000"});
+    let deposit = owner.post(&format!("{path}/deposit"), cash).await;
+    rebalanced(&owner, &path, 2).await;
+    let key = deposit.header("x-correlation-id");
+    let found = async |client: &Client, filter: &str| {
+        let page = client
+            .get(&format!("/api/events?limit=500&{filter}"))
+            .await
+            .fine();
+        page["items"].as_array().unwrap().clone()
+    };
+    let followed = found(&owner, &format!("correlation={key}")).await;
+    let types: Vec<&str> = followed
+        .iter()
+        .map(|it| it["type"].as_str().unwrap())
+        .collect();
+    for expected in [
+        "index.deposited",
+        "rebalance.started",
+        "trade.executed",
+        "rebalance.completed",
+    ] {
+        assert!(types.contains(&expected), "{expected}: {types:?}");
+    }
+    let at = followed[0]["at"].as_str().unwrap();
+    let before = found(&owner, &format!("to={at}")).await;
+    let since = found(&owner, &format!("from={at}")).await;
+    let position = |event: &Value| event["position"].as_u64().unwrap();
+    assert!(
+        before
+            .iter()
+            .all(|it| position(it) <= position(&followed[0]))
+    );
+    assert_eq!(position(&since[0]), position(&followed[0]));
+    let id = followed[0]["owner"].as_str().unwrap();
+    let of_ann = found(&server.admin, &format!("owner={id}")).await;
+    assert!(!of_ann.is_empty() && of_ann.iter().all(|it| it["owner"] == id));
+    let bob = server.admin.owner("bob").await;
+    assert!(found(&bob, &format!("owner={id}")).await.is_empty());
+    assert!(found(&bob, &format!("correlation={key}")).await.is_empty());
+    server.stop().await;
 }
 
 #[tokio::test]

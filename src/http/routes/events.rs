@@ -108,15 +108,36 @@ pub struct Wanted {
     pub types: Types,
     /// Of the stream of this index.
     pub index: Option<IndexId>,
+    /// Of the data of this owner.
+    pub owner: Option<OwnerId>,
+    /// That followed from this request or run.
+    pub correlation: Option<EventKey>,
+    /// Recorded from then on.
+    pub from: Option<Timestamp>,
+    /// Recorded until then.
+    pub to: Option<Timestamp>,
 }
 
 impl Wanted {
-    /// Reads the parameters `type` and `index`.
+    /// Reads the parameters that are named as the fields are, and `type`.
     pub fn of(query: &mut Query) -> Result<Self, Problem> {
         Ok(Self {
             types: Types::of(query)?,
             index: query.parsed("index")?,
+            owner: query.parsed("owner")?,
+            correlation: query.parsed("correlation")?,
+            from: query.parsed("from")?,
+            to: query.parsed("to")?,
         })
+    }
+
+    /// Whether an event whose type is wanted is so besides.
+    fn fits(&self, event: &LoggedEvent, stream: Option<&str>) -> bool {
+        stream.is_none_or(|stream| event.stream == *stream)
+            && self.owner.is_none_or(|owner| event.owner == Some(owner))
+            && self.correlation.is_none_or(|key| event.correlation == key)
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.to.is_none_or(|to| event.at <= to)
     }
 
     /// Events after a position, and the position up to which the log was looked at.
@@ -135,11 +156,8 @@ impl Wanted {
             let (events, seen) = api.engine.events(caller, position, &types, left).await?;
             let ended = seen <= position;
             position = position.max(seen);
-            let of_stream = |event: &LoggedEvent| match &stream {
-                Some(stream) => event.stream == *stream,
-                None => true,
-            };
-            found.extend(events.into_iter().filter(of_stream));
+            let fits = |event: &LoggedEvent| self.fits(event, stream.as_deref());
+            found.extend(events.into_iter().filter(fits));
             if ended || found.len() >= limit {
                 break;
             }
