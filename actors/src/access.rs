@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use evenkeel_domain::Event;
 use evenkeel_domain::access::{self, AccessCommand, AccessEvent, AccessRefusal, Owner, Scope};
-use evenkeel_domain::values::{OwnerId, Personal, TokenId};
+use evenkeel_domain::values::{OwnerId, Personal, Timestamp, TokenId};
 
 use crate::engine::EngineError;
 use crate::journal::Origin;
@@ -14,12 +15,21 @@ use crate::ports::PersonalField;
 use crate::shell::Shell;
 use crate::streams;
 
-/// A token in force: whose it is and what it may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A token that is not revoked: whose it is and what it may do.
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) owner: OwnerId,
     pub(crate) token: TokenId,
     pub(crate) scopes: Vec<Scope>,
+    expires_at: Option<Timestamp>,
+    /// When it was accepted last, in microseconds; zero for not since the start.
+    used_us: Arc<AtomicI64>,
+}
+
+impl Identity {
+    fn is_in_force(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
 }
 
 /// All owners.
@@ -42,8 +52,19 @@ impl AccessBook {
         self.books.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn identify(&self, hash: &[u8; 32]) -> Option<Identity> {
-        self.read().tokens.get(hash).cloned()
+    /// Who a token belongs to, if it is in force.
+    pub(crate) fn identify(&self, hash: &[u8; 32], now: Timestamp) -> Option<Identity> {
+        let books = self.read();
+        let found = books.tokens.get(hash).filter(|it| it.is_in_force(now))?;
+        found.used_us.store(now.as_micros(), Ordering::Relaxed);
+        Some(found.clone())
+    }
+
+    /// When a token was accepted last; none for not since the start.
+    pub(crate) fn last_used(&self, hash: &[u8; 32]) -> Option<Timestamp> {
+        let books = self.read();
+        let used_us = books.tokens.get(hash)?.used_us.load(Ordering::Relaxed);
+        (used_us != 0).then(|| Timestamp::from_micros(used_us))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,9 +107,9 @@ impl AccessBook {
     }
 
     /// Whether an owner has admin tokens and nobody else has one.
-    fn is_last_admin(&self, id: OwnerId) -> bool {
+    fn is_last_admin(&self, id: OwnerId, now: Timestamp) -> bool {
         let books = self.read();
-        let admins = books.tokens.values();
+        let admins = books.tokens.values().filter(|token| token.is_in_force(now));
         let mut admins = admins
             .filter(|token| token.scopes.contains(&Scope::Admin))
             .peekable();
@@ -119,6 +140,8 @@ impl AccessBook {
                 owner: id,
                 token: issued.token_id,
                 scopes: issued.scopes.clone(),
+                expires_at: issued.expires_at,
+                used_us: Arc::default(),
             };
             books.tokens.insert(issued.hash, identity);
         }
@@ -149,7 +172,7 @@ impl AccessBook {
         if indexes + webhooks > 0 {
             return Err(EngineError::OwnerInUse { indexes, webhooks });
         }
-        if self.is_last_admin(id) {
+        if self.is_last_admin(id, shell.now()) {
             return Err(EngineError::LastAdmin);
         }
         let command = vec![AccessCommand::EraseOwner];

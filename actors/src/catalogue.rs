@@ -4,7 +4,7 @@
 //! new one the next version, and turn the old into the new in [`decode`] (an upcast).
 
 use evenkeel_domain::Event;
-use evenkeel_domain::access::{AccessEvent, OwnerCreatedV1, TokenIssuedV1};
+use evenkeel_domain::access::{AccessEvent, OwnerCreatedV1, TokenIssuedV1, TokenIssuedV2};
 use evenkeel_domain::index::{CheckSkipped, IndexCreatedV1, IndexEvent, IndexUpdatedV1};
 use evenkeel_domain::job::JobEvent;
 use evenkeel_domain::market::MarketEvent;
@@ -136,7 +136,7 @@ catalogue! {
         "delivery.succeeded" v 1 => Webhook(WebhookEvent::Delivered),
         "delivery.failed" v 2 => Webhook(WebhookEvent::DeliveryFailed),
         "owner.created" v 2 => Access(AccessEvent::OwnerCreated),
-        "token.issued" v 2 => Access(AccessEvent::TokenIssued),
+        "token.issued" v 3 => Access(AccessEvent::TokenIssued),
         "token.revoked" v 1 => Access(AccessEvent::TokenRevoked),
         "owner.erased" v 1 => Access(AccessEvent::OwnerErased),
         "trading.mode_set" v 1 => Trading(TradingEvent::ModeSet),
@@ -158,5 +158,6 @@ catalogue! {
         "delivery.failed" v 1 DeliveryFailedV1 => Webhook(WebhookEvent::DeliveryFailed),
         "owner.created" v 1 OwnerCreatedV1 => Access(AccessEvent::OwnerCreated),
         "token.issued" v 1 TokenIssuedV1 => Access(AccessEvent::TokenIssued),
+        "token.issued" v 2 TokenIssuedV2 => Access(AccessEvent::TokenIssued),
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{OwnerId, Personal, Text, Timestamp, TokenId};
 
-pub use old::{OwnerCreatedV1, TokenIssuedV1};
+pub use old::{OwnerCreatedV1, TokenIssuedV1, TokenIssuedV2};
 
 /// Most tokens of one owner that are not revoked.
 pub const TOKENS_MAX: usize = 100;
@@ -78,7 +78,7 @@ pub struct OwnerCreated {
     pub at: Timestamp,
 }
 
-/// `token.issued` v2.
+/// `token.issued` v3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenIssued {
@@ -90,6 +90,8 @@ pub struct TokenIssued {
     pub hash: [u8; 32],
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From then on it is not accepted any more; none for one that is until it is revoked.
+    pub expires_at: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
 }
@@ -114,7 +116,7 @@ pub struct OwnerErased {
     pub at: Timestamp,
 }
 
-/// A token that is in force.
+/// A token that is not revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// What it is called.
@@ -123,6 +125,8 @@ pub struct Token {
     pub hash: [u8; 32],
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From then on it is not accepted any more.
+    pub expires_at: Option<Timestamp>,
     /// When it was issued.
     pub issued_at: Timestamp,
 }
@@ -162,6 +166,8 @@ pub enum AccessCommand {
         hash: [u8; 32],
         /// What it may do; at least one scope.
         scopes: Vec<Scope>,
+        /// From then on it is not accepted any more.
+        expires_at: Option<Timestamp>,
     },
     /// Revoke a token.
     RevokeToken {
@@ -190,6 +196,9 @@ pub enum AccessRefusal {
     /// A token without a scope.
     #[error("a token needs at least one scope")]
     NoScopes,
+    /// A token that would not be accepted at all.
+    #[error("a token expires in the future")]
+    Expired,
     /// Too many tokens.
     #[error("an owner has at most {TOKENS_MAX} tokens; revoke one first")]
     TooManyTokens,
@@ -225,14 +234,19 @@ pub fn decide(
                 name,
                 hash,
                 scopes,
+                expires_at,
             },
         ) => {
             let scopes = grantable(owner, scopes)?;
+            if expires_at.is_some_and(|at| at <= now) {
+                return Err(AccessRefusal::Expired);
+            }
             AccessEvent::TokenIssued(TokenIssued {
                 token_id,
                 name: Personal::Plain(name),
                 hash,
                 scopes,
+                expires_at,
                 at: now,
             })
         }
@@ -278,6 +292,7 @@ pub fn apply(owner: &mut Option<Owner>, event: &AccessEvent) {
                 name: e.name.clone(),
                 hash: e.hash,
                 scopes: e.scopes.clone(),
+                expires_at: e.expires_at,
                 issued_at: e.at,
             };
             owner.tokens.insert(e.token_id, token);

@@ -98,11 +98,14 @@ fn owner_json(owner: &Owner) -> Value {
         .tokens
         .iter()
         .map(|(id, token)| {
-            let value = json!({
+            let mut value = json!({
                 "name": token.name,
                 "scopes": token.scopes,
                 "issuedAt": token.issued_at,
             });
+            if let Some(expires_at) = token.expires_at {
+                value["expiresAt"] = json!(expires_at);
+            }
             (id.to_string(), value)
         })
         .collect();

@@ -210,6 +210,7 @@ impl From<AccessRefusal> for Problem {
             AccessRefusal::OwnerExists => Self::new(Code::Exists, detail),
             AccessRefusal::OwnerErased => Self::new(Code::OwnerErased, detail),
             AccessRefusal::NoScopes => Self::field(Code::ValidationFailed, "scopes", detail),
+            AccessRefusal::Expired => Self::field(Code::ValidationFailed, "expiresAt", detail),
             AccessRefusal::TooManyTokens => Self::new(Code::LimitReached, detail),
         }
     }

@@ -137,6 +137,15 @@ async fn token(admin: &Client, owner: &str, scopes: &[&str]) -> (String, String)
     (text("token"), text("tokenId"))
 }
 
+/// No list shows what is another owner's.
+async fn lists_show_nothing_of(client: &Client, owner: &str) {
+    for list in ["/api/indexes", "/api/webhooks", "/api/events"] {
+        let shown = client.all(list).await;
+        let foreign = shown.iter().filter(|item| item["owner"] == owner);
+        assert_eq!(foreign.count(), 0, "{list}");
+    }
+}
+
 #[tokio::test]
 async fn every_operation_is_for_those_alone_who_may() {
     let home = Home::with_local_webhooks();
@@ -202,13 +211,37 @@ async fn every_operation_is_for_those_alone_who_may() {
         }
     }
     assert_eq!(seen().await, before, "nothing came of it");
-    // Nor does a list show what is another owner's.
-    for list in ["/api/indexes", "/api/webhooks", "/api/events"] {
-        let shown = bob.all(list).await;
-        let foreign = shown
-            .iter()
-            .filter(|item| item["owner"] == things.owner.as_str());
-        assert_eq!(foreign.count(), 0, "{list}");
-    }
+    lists_show_nothing_of(&bob, &things.owner).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_expires_when_it_was_told_to() {
+    let home = Home::new();
+    let server = home.serve();
+    let owner = json!({"name": "ann"});
+    let owner = server.admin.post("/api/owners", owner).await.fine();
+    let tokens = format!("/api/owners/{}/tokens", owner["owner"].as_str().unwrap());
+    let past = json!({"name": "late", "expiresAt": "2020-01-01T00:00:00Z"});
+    let past = server.admin.post(&tokens, past).await;
+    past.refused(422, "validation_failed");
+    let later = json!({"name": "later", "expiresAt": "2999-01-01T00:00:00Z"});
+    let later = server.admin.post(&tokens, later).await.fine();
+    assert_eq!(later["expiresAt"], "2999-01-01T00:00:00Z");
+    let ann = server.admin.with_token(later["token"].as_str());
+    let listed = async || server.admin.get(&tokens).await.fine()["items"][0].clone();
+    assert!(listed().await["lastUsedAt"].is_null());
+    ann.get("/api/indexes").await.fine();
+    assert!(listed().await["lastUsedAt"].is_string());
+    let now = server.admin.get("/api/prices").await.fine()["asOf"].clone();
+    let now: evenkeel_domain::values::Timestamp = now.as_str().unwrap().parse().unwrap();
+    let soon = now.plus(evenkeel_domain::values::Span::from_secs(5));
+    let soon = json!({"name": "soon", "expiresAt": soon});
+    let soon = server.admin.post(&tokens, soon).await.fine();
+    let ann = server.admin.with_token(soon["token"].as_str());
+    eventually("the end of the token", async || {
+        (ann.get("/api/indexes").await.status == 401).then_some(())
+    })
+    .await;
     server.stop().await;
 }

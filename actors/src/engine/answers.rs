@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use evenkeel_domain::access::Scope;
+use evenkeel_domain::access::{Name, Scope};
 use evenkeel_domain::drift::DriftReport;
 use evenkeel_domain::event::Event;
 use evenkeel_domain::index::{Index, Status};
@@ -78,8 +78,25 @@ pub struct TokenView {
     pub name: Option<String>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From then on it is not accepted any more.
+    pub expires_at: Option<Timestamp>,
+    /// When it was accepted last; none for not since the start.
+    pub last_used_at: Option<Timestamp>,
     /// When it was issued.
     pub issued_at: Timestamp,
+}
+
+/// A token that is to be issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenWish {
+    /// What it is called.
+    pub name: Name,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// From then on it is not accepted any more.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// An index and the version of its stream.

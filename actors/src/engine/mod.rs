@@ -18,7 +18,7 @@ mod webhooks;
 pub use answers::{
     Caller, DeliveryPage, DeliveryStatus, DeliveryView, DriftView, EngineStatus, HistoryPage,
     IndexFilter, IndexPage, IndexView, LoggedEvent, OwnerView, PricesView, RebalanceAnswer,
-    Redelivery, RedeliveryAnswer, RunView, TokenView, WebhookView, WebhookWish,
+    Redelivery, RedeliveryAnswer, RunView, TokenView, TokenWish, WebhookView, WebhookWish,
 };
 pub use error::EngineError;
 pub use explain::ExplainedCheck;

@@ -3,19 +3,20 @@
 use evenkeel_domain::access::{AccessCommand, AccessRefusal, Name, Owner, Scope};
 use evenkeel_domain::values::{OwnerId, Personal, TokenId};
 
-use super::{Caller, Engine, EngineError, OwnerView, TokenView};
+use super::{Caller, Engine, EngineError, OwnerView, TokenView, TokenWish};
 use crate::journal::Origin;
 use crate::ports::PersonalField;
 
 impl Engine {
     /// Who a token belongs to, by the SHA-256 of the token. The request gets a new id.
     pub fn identify(&self, token_hash: &[u8; 32]) -> Option<Caller> {
-        let identity = self.shell().access.identify(token_hash)?;
+        let shell = self.shell();
+        let identity = shell.access.identify(token_hash, shell.now())?;
         Some(Caller {
             owner: identity.owner,
             token: Some(identity.token),
             scopes: identity.scopes,
-            request: self.shell().new_key(),
+            request: shell.new_key(),
         })
     }
 
@@ -40,6 +41,7 @@ impl Engine {
                 name: name(),
                 hash: token_hash,
                 scopes: vec![Scope::Admin],
+                expires_at: None,
             },
         ];
         let origin = Origin::new(Some(owner), "system:bootstrap", shell.new_key());
@@ -97,6 +99,8 @@ impl Engine {
                 token_id,
                 name: self.opened(owner.owner, field, &token.name).await,
                 scopes: token.scopes,
+                expires_at: token.expires_at,
+                last_used_at: self.shell().access.last_used(&token.hash),
                 issued_at: token.issued_at,
             });
         }
@@ -146,18 +150,17 @@ impl Engine {
         &self,
         caller: &Caller,
         owner: OwnerId,
-        name: Name,
-        hash: [u8; 32],
-        scopes: Vec<Scope>,
+        wish: TokenWish,
     ) -> Result<TokenId, EngineError> {
         let _place = self.admit()?;
         let shell = self.shell();
         let token_id = TokenId::from_u128(shell.ids.next());
         let command = AccessCommand::IssueToken {
             token_id,
-            name,
-            hash,
-            scopes,
+            name: wish.name,
+            hash: wish.hash,
+            scopes: wish.scopes,
+            expires_at: wish.expires_at,
         };
         let origin = caller.origin(Some(owner));
         shell

@@ -7,7 +7,7 @@ use evenkeel_domain::values::{OwnerId, Personal, Sealed, Text};
 use evenkeel_domain::webhook::{Filter, Target};
 use evenkeel_events::OwnerKey;
 
-use crate::engine::{Caller, EngineError, OwnerView, WebhookWish};
+use crate::engine::{Caller, EngineError, OwnerView, TokenWish, WebhookWish};
 use crate::ports::{PersonalField, PersonalKeys as _};
 use crate::testing::{World, halves, owner};
 use crate::{Engine, catalogue, journal};
@@ -16,13 +16,23 @@ fn name(text: &str) -> Name {
     Name::required(text).unwrap()
 }
 
+/// A token that does not expire.
+fn token(name: &str, hash: u8, scopes: Vec<Scope>) -> TokenWish {
+    TokenWish {
+        name: Name::required(name).unwrap(),
+        hash: [hash; 32],
+        scopes,
+        expires_at: None,
+    }
+}
+
 /// An owner Ada with a token, who may act.
 async fn ada(engine: &Engine) -> Caller {
     let operator = owner(1);
     let made = engine.create_owner(&owner(1), name("Ada")).await.unwrap();
     assert_eq!(made.name.as_deref(), Some("Ada"));
     let (id, scopes) = (made.owner, vec![Scope::Read]);
-    let issued = engine.issue_token(&operator, id, name("laptop"), [3; 32], scopes);
+    let issued = engine.issue_token(&operator, id, token("laptop", 3, scopes));
     issued.await.unwrap();
     Caller {
         owner: id,
@@ -71,7 +81,7 @@ async fn an_erased_owner_has_no_name_and_its_token_is_nobodys() {
         assert!(erased.erased_at.is_some());
         assert_eq!(engine.tokens(ada).await, Some(Vec::new()));
         engine.erase_owner(&owner(1), ada).await.unwrap();
-        let more = engine.issue_token(&operator, ada, name("x"), [4; 32], vec![Scope::Read]);
+        let more = engine.issue_token(&operator, ada, token("x", 4, vec![Scope::Read]));
         let refusal = EngineError::Access(AccessRefusal::OwnerErased);
         assert_eq!(more.await, Err(refusal));
     }
@@ -120,7 +130,7 @@ async fn the_last_admin_stays() {
     let refused = engine.erase_owner(&owner(1), first).await;
     assert_eq!(refused, Err(EngineError::LastAdmin));
     let ada = ada(&engine).await.owner;
-    let more = engine.issue_token(&operator, ada, name("root"), [5; 32], vec![Scope::Admin]);
+    let more = engine.issue_token(&operator, ada, token("root", 5, vec![Scope::Admin]));
     more.await.unwrap();
     engine.erase_owner(&owner(1), first).await.unwrap();
     assert!(engine.has_owners());

@@ -14,3 +14,4 @@ mod erasure;
 mod faults;
 mod reconciling;
 mod stored_bytes;
+mod tokens;

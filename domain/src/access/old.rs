@@ -48,6 +48,35 @@ impl From<TokenIssuedV1> for TokenIssued {
             name: Personal::Plain(old.name),
             hash: old.hash,
             scopes: old.scopes,
+            expires_at: None,
+            at: old.at,
+        }
+    }
+}
+
+/// `token.issued` v2. No token expired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenIssuedV2 {
+    /// The token's id.
+    pub token_id: TokenId,
+    /// What it is called.
+    pub name: Personal,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<TokenIssuedV2> for TokenIssued {
+    fn from(old: TokenIssuedV2) -> Self {
+        Self {
+            token_id: old.token_id,
+            name: old.name,
+            hash: old.hash,
+            scopes: old.scopes,
+            expires_at: None,
             at: old.at,
         }
     }

@@ -22,6 +22,28 @@ fn issue(token: u128, scopes: &[Scope]) -> AccessCommand {
         name: Name::required("laptop").unwrap(),
         hash: [7; 32],
         scopes: scopes.to_vec(),
+        expires_at: None,
+    }
+}
+
+/// One that expires.
+fn issue_until(expires_at: Timestamp) -> AccessCommand {
+    let AccessCommand::IssueToken {
+        token_id,
+        name,
+        hash,
+        scopes,
+        ..
+    } = issue(9, &[Scope::Read])
+    else {
+        panic!("a token is issued");
+    };
+    AccessCommand::IssueToken {
+        token_id,
+        name,
+        hash,
+        scopes,
+        expires_at: Some(expires_at),
     }
 }
 
@@ -138,4 +160,17 @@ fn every_name_in_an_event_is_personal() {
             assert_eq!(event.personal().is_some(), is_personal, "{event:?}");
         }
     }
+}
+
+#[test]
+fn a_token_expires_in_the_future_or_never() {
+    let mut owner = given();
+    for at in [T0, T0.minus(crate::values::Span::from_secs(1))] {
+        let refused = decide(owner.as_ref(), issue_until(at), T0);
+        assert_eq!(refused, Err(AccessRefusal::Expired));
+    }
+    let later = T0.plus(crate::values::Span::from_secs(1));
+    when(&mut owner, issue_until(later));
+    let token = &owner.unwrap().tokens[&TokenId::from_u128(9)];
+    assert_eq!(token.expires_at, Some(later));
 }

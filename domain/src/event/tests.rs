@@ -274,6 +274,7 @@ fn access_events() -> Vec<AccessEvent> {
             name: Personal::Sealed(Sealed::new(vec![0, 7, 255]).unwrap()),
             hash: [255; 32],
             scopes: vec![Scope::Admin, Scope::Read],
+            expires_at: Some(hours(9)),
             at: T0,
         }),
         AccessEvent::TokenRevoked(TokenRevoked {

@@ -1,13 +1,13 @@
 //! `/api/owners`: owners and their tokens, for admins.
 
-use evenkeel_actors::engine::{OwnerView, TokenView};
+use evenkeel_actors::engine::{OwnerView, TokenView, TokenWish};
 use evenkeel_domain::access::{Name, Scope};
 use evenkeel_domain::values::OwnerId;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::http::Api;
-use crate::http::fields::{Fields, incomplete, required_text};
+use crate::http::fields::{Fields, incomplete, parsed, required_text};
 use crate::http::problem::Problem;
 use crate::http::reply::{self, Answer, Page};
 use crate::http::router::{Call, Row};
@@ -73,6 +73,8 @@ async fn list_tokens(api: Api, call: Call) -> Answer {
             "tokenId": token.token_id,
             "name": token.name,
             "scopes": token.scopes,
+            "expiresAt": token.expires_at,
+            "lastUsedAt": token.last_used_at,
             "issuedAt": token.issued_at,
         })
     };
@@ -94,15 +96,21 @@ async fn issue(api: Api, call: Call) -> Answer {
     let mut fields = Fields::of(&call.body)?;
     let name: Option<Name> = fields.required("name", required_text);
     let scopes = fields.optional("scopes", scopes);
+    let expires_at = fields.optional("expiresAt", parsed);
     fields.finish()?;
     let name = name.ok_or_else(incomplete)?;
     let scopes = scopes.unwrap_or_else(|| Scope::DEFAULT.to_vec());
     let (token, hash) = new_token(&*api.entropy);
-    let id = api
-        .engine
-        .issue_token(&call.caller, owner, name.clone(), hash, scopes.clone())
-        .await?;
-    let body = json!({"tokenId": id, "name": name, "token": token, "scopes": scopes});
+    let wish = TokenWish {
+        name: name.clone(),
+        hash,
+        scopes: scopes.clone(),
+        expires_at,
+    };
+    let id = api.engine.issue_token(&call.caller, owner, wish).await?;
+    let body = json!({
+        "tokenId": id, "name": name, "token": token, "scopes": scopes, "expiresAt": expires_at,
+    });
     reply::unlogged(reply::json(StatusCode::CREATED, &body))
 }
 
