@@ -89,7 +89,8 @@ impl Api {
         // A request is two events.
         let most = 2 * idempotency::KEYS_MAX;
         let keys = Arc::<Store>::default();
-        keys.remember(engine.requests_since(since, most).await?);
+        let past = engine.requests_since(since, most, idempotency::STORED_MAX_BYTES);
+        keys.remember(past.await?);
         Ok(Self {
             engine,
             clock,

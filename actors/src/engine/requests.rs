@@ -62,13 +62,15 @@ impl Engine {
         noted.map_err(|error| EngineError::Log(error.to_string()))
     }
 
-    /// The requests since a time, oldest first, at most `max` events of them.
+    /// The newest requests since a time, oldest first: at most `max` events of them, whose answers
+    /// have `max_bytes` together.
     pub async fn requests_since(
         &self,
         since: Timestamp,
         max: usize,
+        max_bytes: usize,
     ) -> Result<Vec<PastRequest>, EngineError> {
-        let (mut found, mut from) = (Vec::new(), Version::MAX);
+        let (mut found, mut from, mut bytes) = (Vec::new(), Version::MAX, 0);
         let (log, stream) = (&self.shell().journal.log, streams::requests());
         'pages: loop {
             let page = log
@@ -77,8 +79,9 @@ impl Engine {
             let page = page.map_err(read_error)?;
             for recorded in &page {
                 from = recorded.version;
+                bytes += recorded.payload.len();
                 let is_old = recorded.metadata.recorded_at_us < since.as_micros();
-                if is_old || found.len() == max {
+                if is_old || found.len() == max || bytes > max_bytes {
                     break 'pages;
                 }
                 let Event::Request(event) = journal::decode(recorded).map_err(replay_error)? else {
