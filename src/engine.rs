@@ -342,11 +342,10 @@ impl Builder {
             http = http.through(proxy)?;
         }
         let mail = self.mail.take();
-        let mail = mail.map(|settings| MailTransport::new(settings, keeper.clone(), clock));
+        let mail = mail.map(|settings| MailTransport::new(settings, keeper, clock));
         Ok(Arc::new(Outgoing {
             http,
             mail: mail.transpose()?,
-            secrets: keeper,
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+mod cause;
 pub mod cli;
 pub mod config;
 pub mod demo;

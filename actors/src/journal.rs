@@ -1,5 +1,6 @@
 //! The journal: domain events into the log and out of it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use crate::ports::Clock;
 
 /// Events read per page while a state is rebuilt: bounds the memory of a rehydration.
 const REPLAY_PAGE: usize = 512;
+
+/// Events read per page while a history is looked through: a page of it is often enough.
+const WALK_PAGE: usize = 256;
 
 /// Who causes a change, on whose data, and in which request or run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +105,18 @@ impl Journal {
     pub(crate) async fn replay(
         &self,
         stream: &StreamId,
+        after: Version,
+        apply: impl FnMut(&Event) + Send,
+    ) -> Result<Version, ReplayError> {
+        self.replay_until(stream, after, None, apply).await
+    }
+
+    /// The same of what was recorded until a time.
+    pub(crate) async fn replay_until(
+        &self,
+        stream: &StreamId,
         mut after: Version,
+        until: Option<Timestamp>,
         mut apply: impl FnMut(&Event) + Send,
     ) -> Result<Version, ReplayError> {
         loop {
@@ -110,11 +125,39 @@ impl Journal {
                 .read_stream(stream, after, REPLAY_PAGE, Direction::Forward)
                 .await?;
             for recorded in &page {
+                if until.is_some_and(|until| recorded_at(recorded) > until) {
+                    return Ok(after);
+                }
                 apply(&decode(recorded)?);
                 after = recorded.version;
             }
             if page.len() < REPLAY_PAGE {
                 return Ok(after);
+            }
+        }
+    }
+
+    /// Shows the events of a stream before a version to `visit`, the newest first, until it breaks
+    /// off or the stream begins.
+    pub(crate) async fn walk_back(
+        &self,
+        stream: &StreamId,
+        mut before: Version,
+        mut visit: impl FnMut(&Recorded) -> Result<ControlFlow<()>, ReplayError> + Send,
+    ) -> Result<(), ReplayError> {
+        loop {
+            let page = self
+                .log
+                .read_stream(stream, before, WALK_PAGE, Direction::Backward)
+                .await?;
+            for recorded in &page {
+                if visit(recorded)?.is_break() {
+                    return Ok(());
+                }
+                before = recorded.version;
+            }
+            if page.len() < WALK_PAGE {
+                return Ok(());
             }
         }
     }
@@ -158,6 +201,11 @@ impl Origin {
     }
 }
 
+/// When a record was made.
+pub(crate) fn recorded_at(recorded: &Recorded) -> Timestamp {
+    Timestamp::from_micros(recorded.metadata.recorded_at_us)
+}
+
 /// The event in a record.
 pub fn decode(recorded: &Recorded) -> Result<Event, ReplayError> {
     catalogue::decode(
@@ -180,7 +228,7 @@ pub fn logged(recorded: &Recorded) -> Result<LoggedEvent, ReplayError> {
         version: recorded.version,
         event_type: Arc::clone(&recorded.event_type),
         payload_version: recorded.payload_version,
-        at: Timestamp::from_micros(recorded.metadata.recorded_at_us),
+        at: recorded_at(recorded),
         owner: (owner != OwnerKey::SYSTEM).then(|| OwnerId::from_u128(owner.0)),
         by: Arc::clone(&recorded.metadata.by),
         correlation: EventKey::from_u128(recorded.metadata.cause.correlation),

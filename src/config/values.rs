@@ -122,11 +122,16 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A value of a key that may stay empty.
+fn optional<T>(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    (!text.is_empty()).then(|| read(text)).transpose()
+}
+
 pub(super) fn optional_path(text: &str) -> Result<Option<PathBuf>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    path(text).map(Some)
+    optional(text, path)
 }
 
 pub(super) fn heads_every(text: &str) -> Result<Duration, String> {
@@ -262,43 +267,32 @@ pub(super) fn pointer(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn header(text: &str) -> Result<Option<(HeaderName, HeaderValue)>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let (name, value) = text.split_once(':').ok_or("it has no colon")?;
-    let name: HeaderName = parsed(name.trim())?;
-    let mut value: HeaderValue = parsed(value.trim())?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
+    optional(text, |text| {
+        let (name, value) = text.split_once(':').ok_or("it has no colon")?;
+        let name: HeaderName = parsed(name.trim())?;
+        let mut value: HeaderValue = parsed(value.trim())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    })
 }
 
 pub(super) fn webhook_key(text: &str) -> Result<Option<SecretKeeper>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let key = unhex(text).ok_or("it is not 64 hexadecimal digits")?;
-    Ok(Some(SecretKeeper::from_key(key)))
+    optional(text, |text| {
+        let key = unhex(text).ok_or("it is not 64 hexadecimal digits")?;
+        Ok(SecretKeeper::from_key(key))
+    })
 }
 
 pub(super) fn proxy(text: &str) -> Result<Option<ProxyUrl>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    ProxyUrl::new(text).map(Some)
+    optional(text, ProxyUrl::new)
 }
 
 pub(super) fn relay(text: &str) -> Result<Option<RelayUrl>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    RelayUrl::new(text).map(Some)
+    optional(text, RelayUrl::new)
 }
 
 pub(super) fn mailbox(text: &str) -> Result<Option<Mailbox>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    parsed(text).map(Some)
+    optional(text, parsed)
 }
 
 pub(super) fn domains(text: &str) -> Result<Vec<String>, String> {
@@ -312,14 +306,13 @@ pub(super) fn domains(text: &str) -> Result<Vec<String>, String> {
 }
 
 pub(super) fn public_url(text: &str) -> Result<Option<Url>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let url: Url = http_url(text)?.parse().map_err(|_| "it is no URL")?;
-    if url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
-        return Err("it has more than a host and a path".to_owned());
-    }
-    Ok(Some(url))
+    optional(text, |text| {
+        let url: Url = http_url(text)?.parse().map_err(|_| "it is no URL")?;
+        if url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
+            return Err("it has more than a host and a path".to_owned());
+        }
+        Ok(url)
+    })
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -165,7 +165,6 @@ pub enum Begun {
 pub struct Permit {
     store: Arc<Store>,
     place: Option<Fingerprint>,
-    at: Timestamp,
 }
 
 /// A key as the header gives it.
@@ -196,7 +195,6 @@ impl Store {
         Ok(Begun::Fresh(Permit {
             store: Arc::clone(self),
             place: Some(place),
-            at: now,
         }))
     }
 
@@ -341,7 +339,7 @@ impl Permit {
                     body: body.unwrap_or_default(),
                 };
                 if let (Some((engine, caller)), Some(key)) = (log, self.place) {
-                    let answered = stored.logged(key, self.at, is_unlogged);
+                    let answered = |at| stored.logged(key, at, is_unlogged);
                     if let Err(error) = engine.answer_request(caller, answered).await {
                         // It has taken effect, and that is what the client is told.
                         tracing::error!(%error, "an answer is not in the log");

@@ -83,6 +83,7 @@ fn operations() -> Vec<Operation> {
 }
 
 fn written(operations: &[Operation]) -> Value {
+    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for row in routes::table() {
         let is_it = |it: &&Operation| it.method == row.method.as_str() && it.path == row.path;
@@ -93,10 +94,10 @@ fn written(operations: &[Operation]) -> Value {
             };
             let methods = paths.entry(row.path).or_default();
             let method = row.method.as_str().to_ascii_lowercase();
-            methods.insert(method, described(operation, &row.method, scope));
+            let described = described(operation, &row.method, scope, &schemas);
+            methods.insert(method, described);
         }
     }
-    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -115,7 +116,12 @@ fn written(operations: &[Operation]) -> Value {
     })
 }
 
-fn described(operation: &Operation, method: &Method, scope: Option<Scope>) -> Value {
+fn described(
+    operation: &Operation,
+    method: &Method,
+    scope: Option<Scope>,
+    schemas: &Value,
+) -> Value {
     let mut answers: Map<String, Value> = Map::new();
     for (status, shape) in &operation.answers {
         answers.insert(status.clone(), answer(operation, status, shape.as_ref()));
@@ -137,15 +143,13 @@ fn described(operation: &Operation, method: &Method, scope: Option<Scope>) -> Va
         let schema = json!({"schema": reference(body)});
         described["requestBody"] = json!({"content": {"application/json": schema}});
         // Where every field may be missing, so may the body.
-        described["requestBody"]["required"] = json!(is_required(body));
+        described["requestBody"]["required"] = json!(is_required(&schemas[body]));
     }
     described
 }
 
 /// Whether a schema refuses the empty object.
-fn is_required(schema: &str) -> bool {
-    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
-    let schema = &schemas[schema];
+fn is_required(schema: &Value) -> bool {
     schema.get("anyOf").is_some() || schema.get("required").is_some()
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use evenkeel_actors::ports::{Clock, WebhookRequest};
 use evenkeel_domain::values::{Timestamp, WebhookId};
-use evenkeel_domain::webhook::{Answer, AttemptResult};
+use evenkeel_domain::webhook::AttemptResult;
 use lettre::address::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MessageBuilder};
@@ -21,7 +21,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::secrets::SecretKeeper;
-use super::transport::{ATTEMPT_TIMEOUT, failed, reason};
+use super::transport::{ATTEMPT_TIMEOUT, failed};
+use crate::cause::innermost;
 use crate::tls;
 
 /// The scheme of mail subscriptions' URLs.
@@ -215,10 +216,6 @@ fn with(builder: MessageBuilder, name: &'static str, value: &str) -> MessageBuil
 
 /// What a relay said, or why there was no answer.
 fn judged(error: &SmtpError) -> AttemptResult {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
     let kind = if error.is_permanent() {
         "the relay refused it"
     } else if error.is_transient() {
@@ -226,12 +223,8 @@ fn judged(error: &SmtpError) -> AttemptResult {
     } else {
         "the relay cannot be used"
     };
-    AttemptResult::Failure {
-        status: error.status().map(Into::into),
-        reason: reason(&format!("{kind}: {cause}")),
-        retry_after: None,
-        answer: Answer::default(),
-    }
+    let why = format!("{kind}: {}", innermost(error));
+    failed(error.status().map(Into::into), &why)
 }
 
 #[cfg(test)]

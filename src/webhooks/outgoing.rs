@@ -8,7 +8,6 @@ use evenkeel_domain::values::{Sealed, WebhookId};
 use evenkeel_domain::webhook::{AttemptResult, HeaderName, HeaderValue};
 
 use super::mail::{MailTransport, is_mailto};
-use super::secrets::SecretKeeper;
 use super::transport::{HttpTransport, failed};
 
 /// What is said where no mails are sent.
@@ -20,8 +19,6 @@ pub struct Outgoing {
     pub http: HttpTransport,
     /// For `mailto:`.
     pub mail: Option<MailTransport>,
-    /// For the links in mails.
-    pub secrets: SecretKeeper,
 }
 
 #[async_trait]
@@ -64,6 +61,6 @@ impl WebhookTransport for Outgoing {
     }
 
     fn may_unsubscribe(&self, webhook_id: WebhookId, token: &str) -> bool {
-        self.secrets.may_unsubscribe(webhook_id, token)
+        self.http.may_unsubscribe(webhook_id, token)
     }
 }

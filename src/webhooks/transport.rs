@@ -21,6 +21,7 @@ use super::names::{Names, PolicedNames, SystemNames};
 use super::policy::{AddressPolicy, PolicyError, Scheme, scheme_of};
 use super::secrets::SecretKeeper;
 use super::signature;
+use crate::cause::innermost;
 use crate::tls;
 
 /// Longest attempt, from connecting to the last byte of the answer.
@@ -263,6 +264,10 @@ impl WebhookTransport for HttpTransport {
         Some(self.secrets.asymmetric(webhook_id, generation).public())
     }
 
+    fn may_unsubscribe(&self, webhook_id: WebhookId, token: &str) -> bool {
+        self.secrets.may_unsubscribe(webhook_id, token)
+    }
+
     fn seal_secret(&self, webhook_id: WebhookId, secret: &str) -> Result<Sealed, SealRefused> {
         let refused = |error: &dyn fmt::Display| SealRefused(error.to_string());
         signature::check_secret(secret).map_err(|error| refused(&error))?;
@@ -297,16 +302,12 @@ fn built(client: ClientBuilder) -> Result<Client, TransportError> {
 
 /// What went wrong, from the innermost cause, without the URL: it may hold a secret.
 fn told(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
     let kind = if error.is_connect() {
         "cannot connect"
     } else {
         "the exchange failed"
     };
-    format!("{kind}: {cause}")
+    format!("{kind}: {}", innermost(error))
 }
 
 /// `Retry-After` in both of its forms: seconds, which some write with decimals, or a date.
@@ -354,7 +355,7 @@ pub(super) fn failed(status: Option<u16>, why: &str) -> AttemptResult {
 }
 
 /// A reason, cut to the length that one may have.
-pub(super) fn reason(text: &str) -> Reason {
+fn reason(text: &str) -> Reason {
     let cut: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
     Reason::optional(&cut).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::portfolio::eventually;
+use crate::portfolio::{decimal, eventually};
 
 /// Kills of one test; `EVENKEEL_TEST_KILLS` says otherwise.
 const KILLS: u64 = 6;
@@ -123,10 +123,6 @@ fn each_trade_stands_once(events: &[Value]) {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
-}
-
-fn decimal(value: &Value) -> Decimal {
-    text(value).parse().unwrap()
 }
 
 fn by_id(indexes: &[Value]) -> BTreeMap<String, Position> {

@@ -10,6 +10,7 @@ use crate::api::Client;
 use crate::home::Home;
 use crate::portfolio::{SOON, created, eventually, halves};
 use crate::process::Server;
+use crate::python;
 
 const RELAY: &str = include_str!("relay.py");
 
@@ -26,12 +27,7 @@ struct Relay {
 impl Relay {
     /// None where no Python has what it needs, unless `EVENKEEL_TEST_PYTHON` names one.
     fn open() -> Option<Self> {
-        let named = std::env::var("EVENKEEL_TEST_PYTHON").ok();
-        let python = named.clone().unwrap_or_else(|| "python3".to_owned());
-        if named.is_none() && !has_aiosmtpd(&python) {
-            println!("no mail was sent: EVENKEEL_TEST_PYTHON names no Python with aiosmtpd");
-            return None;
-        }
+        let python = python::with("aiosmtpd")?;
         let mut child = Command::new(python)
             .args(["-c", RELAY])
             .stdin(Stdio::piped())
@@ -78,14 +74,6 @@ impl Drop for Relay {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn has_aiosmtpd(python: &str) -> bool {
-    let tried = Command::new(python)
-        .args(["-c", "import aiosmtpd"])
-        .stderr(Stdio::null())
-        .status();
-    tried.is_ok_and(|status| status.success())
 }
 
 /// How often an event of an index was told.

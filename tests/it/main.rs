@@ -38,6 +38,7 @@ mod performance;
 mod portfolio;
 mod process;
 mod protocol;
+mod python;
 mod rebalances;
 mod refusals;
 mod start;

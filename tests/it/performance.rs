@@ -1,16 +1,10 @@
 //! How indexes did: units against the fund's own arithmetic, over years of real prices.
 
-use std::str::FromStr as _;
-
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::home::Home;
-use crate::portfolio::{constructed, created, halves, push};
-
-fn decimal(value: &Value) -> Decimal {
-    Decimal::from_str(value.as_str().unwrap()).unwrap()
-}
+use crate::portfolio::{constructed, created, decimal, halves, push};
 
 #[tokio::test]
 async fn a_unit_gains_what_prices_gain_and_nothing_by_deposits() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::api::Client;
@@ -38,6 +39,11 @@ pub fn halves(method: &str) -> Value {
         ],
         "rebalancing": {"method": method, "driftThreshold": "5"},
     })
+}
+
+/// A number as the API writes it.
+pub fn decimal(value: &Value) -> Decimal {
+    value.as_str().unwrap().parse().unwrap()
 }
 
 /// Pushes prices of A and B.

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::inbox::Message;
+use crate::python;
 
 const PAGE: &str = include_str!("../../docs/webhooks.md");
 
@@ -80,12 +81,9 @@ fn line(secret: &str, message: &Message, added: &str) -> String {
 }
 
 fn verify_in_python(lines: &[String]) {
-    let named = std::env::var("EVENKEEL_TEST_PYTHON").ok();
-    let python = named.clone().unwrap_or_else(|| "python3".to_owned());
-    if named.is_none() && !has_package(&python) {
-        println!("not checked in Python: EVENKEEL_TEST_PYTHON names none with standardwebhooks");
+    let Some(python) = python::with("standardwebhooks") else {
         return;
-    }
+    };
     let script = block("python") + PYTHON;
     run(Command::new(&python).args(["-c", &script]), lines);
 }
@@ -117,14 +115,6 @@ fn run(command: &mut Command, lines: &[String]) {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.stdout, b"verified\n", "{command:?}");
-}
-
-fn has_package(python: &str) -> bool {
-    let tried = Command::new(python)
-        .args(["-c", "import standardwebhooks"])
-        .stderr(Stdio::null())
-        .status();
-    tried.is_ok_and(|status| status.success())
 }
 
 /// The page's block in a language.

@@ -1,7 +1,9 @@
 //! Reading the log: pages of a stream, pages of everything.
 
+use std::ops::ControlFlow;
+
 use evenkeel_domain::values::OwnerId;
-use evenkeel_events::{Direction, OwnerKey, Position, ReadError, Recorded, StreamId, Version};
+use evenkeel_events::{OwnerKey, Position, ReadError, Recorded, StreamId, Version};
 
 use super::{Caller, Engine, EngineError, HistoryPage, LoggedEvent};
 use crate::journal::{self, ReplayError};
@@ -50,36 +52,26 @@ impl Engine {
     }
 
     /// A page of a stream, newest first; `take` says what to make of an event.
-    pub(super) async fn history<T>(
+    pub(super) async fn history<T: Send>(
         &self,
         stream: &StreamId,
         before: Option<Version>,
         limit: usize,
-        take: impl Fn(LoggedEvent) -> Option<T>,
+        take: impl Fn(LoggedEvent) -> Option<T> + Send + Sync,
     ) -> Result<HistoryPage<T>, EngineError> {
-        let (mut items, mut from) = (Vec::new(), before.unwrap_or(Version::MAX));
-        loop {
-            let page = self
-                .shell()
-                .journal
-                .log
-                .read_stream(stream, from, PAGE, Direction::Backward)
-                .await;
-            let page = page.map_err(read_error)?;
-            for recorded in &page {
-                from = recorded.version;
-                items.extend(take(journal::logged(recorded).map_err(replay_error)?));
-                if items.len() == limit {
-                    return Ok(HistoryPage {
-                        items,
-                        next: (from > 1).then_some(from),
-                    });
-                }
+        let (mut items, mut next) = (Vec::new(), None);
+        let visit = |recorded: &Recorded| {
+            items.extend(take(journal::logged(recorded)?));
+            if items.len() < limit {
+                return Ok(ControlFlow::Continue(()));
             }
-            if page.len() < PAGE {
-                return Ok(HistoryPage { items, next: None });
-            }
-        }
+            next = Some(recorded.version).filter(|version| *version > 1);
+            Ok(ControlFlow::Break(()))
+        };
+        let before = before.unwrap_or(Version::MAX);
+        let walked = self.shell().journal.walk_back(stream, before, visit);
+        walked.await.map_err(replay_error)?;
+        Ok(HistoryPage { items, next })
     }
 }
 

@@ -2,6 +2,7 @@
 //! rules.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use evenkeel_domain::Event;
 use evenkeel_domain::check::{self, Explanation};
@@ -9,16 +10,13 @@ use evenkeel_domain::index::{self, Index};
 use evenkeel_domain::market::{Market, MarketEvent, PriceProblem, PriceSnapshot, Quote};
 use evenkeel_domain::trading::Trading;
 use evenkeel_domain::values::{Asset, IndexId, Price, Timestamp};
-use evenkeel_events::{Direction, Recorded, StreamId, Version};
+use evenkeel_events::{Recorded, StreamId, Version};
 
-use super::audit::{read_error, replay_error};
+use super::audit::replay_error;
 use super::{Caller, Engine, EngineError};
 use crate::journal;
 use crate::ports::NO_RULES;
 use crate::streams;
-
-/// Events read at once.
-const PAGE: usize = 256;
 
 /// Price events that are looked at, from the newest on, for the prices that held then.
 const PRICE_EVENTS_MAX: usize = 100_000;
@@ -49,7 +47,7 @@ impl Engine {
     ) -> Result<ExplainedCheck, EngineError> {
         // It reads much: a place is held as for a command.
         let _place = self.admit()?;
-        self.index(caller, id).await?;
+        self.allowed(caller, id)?;
         let (index, version) = self.index_at(id, at).await?;
         let assets = index.definition.constituents.iter().map(|line| line.asset);
         let held = index.holdings.iter().map(|holding| holding.asset);
@@ -81,7 +79,7 @@ impl Engine {
             Event::Rebalance(event) => index::apply_rebalance(&mut found, event),
             _ => {}
         };
-        let version = self.fold_until(&streams::index(id), at, adopt).await?;
+        let version = self.state_at(&streams::index(id), at, adopt).await?;
         Ok((found.ok_or(EngineError::NotFound("index"))?, version))
     }
 
@@ -92,73 +90,66 @@ impl Engine {
                 trading.apply(event);
             }
         };
-        self.fold_until(&streams::trading(), at, adopt).await?;
+        self.state_at(&streams::trading(), at, adopt).await?;
         Ok(trading)
     }
 
-    /// Feeds what a stream held at a time to `adopt`; gives its version then.
-    async fn fold_until(
+    async fn state_at(
         &self,
         stream: &StreamId,
         at: Timestamp,
-        mut adopt: impl FnMut(&Event) + Send,
+        adopt: impl FnMut(&Event) + Send,
     ) -> Result<Version, EngineError> {
-        let mut after = 0;
-        loop {
-            let log = &self.shell().journal.log;
-            let page = log.read_stream(stream, after, PAGE, Direction::Forward);
-            let page = page.await.map_err(read_error)?;
-            for recorded in &page {
-                if is_later(recorded, at) {
-                    return Ok(after);
-                }
-                adopt(&journal::decode(recorded).map_err(replay_error)?);
-                after = recorded.version;
-            }
-            if page.len() < PAGE {
-                return Ok(after);
-            }
-        }
+        let journal = &self.shell().journal;
+        let replayed = journal.replay_until(stream, 0, Some(at), adopt).await;
+        replayed.map_err(replay_error)
     }
 
     /// The quotes of assets at a time, looked for from the newest price on.
     async fn market_at(&self, assets: &[Asset], at: Timestamp) -> Result<Market, EngineError> {
         let (mut quotes, mut held) = (BTreeMap::new(), BTreeMap::new());
-        let (mut before, mut looked_at) = (Version::MAX, 0);
-        let stream = streams::market();
-        while quotes.len() < assets.len() && looked_at < PRICE_EVENTS_MAX {
-            let log = &self.shell().journal.log;
-            let page = log.read_stream(&stream, before, PAGE, Direction::Backward);
-            let page = page.await.map_err(read_error)?;
-            looked_at += page.len();
-            for recorded in page.iter().filter(|recorded| !is_later(recorded, at)) {
-                match journal::decode(recorded).map_err(replay_error)? {
-                    Event::Market(MarketEvent::PricesRecorded(recorded)) => {
-                        for (asset, price) in recorded.prices {
-                            quotes.entry(asset).or_insert(Quote {
-                                price,
-                                at: recorded.at,
-                                held: held.get(&asset).copied(),
-                            });
-                        }
-                    }
-                    // Newer than the price that it is held back against.
-                    Event::Market(MarketEvent::PriceHeld(it)) => {
-                        held.entry(it.asset).or_insert((it.seen, it.at));
-                    }
-                    _ => {}
-                }
+        let mut looked_at = 0;
+        let visit = |recorded: &Recorded| {
+            looked_at += 1;
+            if journal::recorded_at(recorded) <= at {
+                note(&journal::decode(recorded)?, assets, &mut quotes, &mut held);
             }
-            match page.last() {
-                Some(last) if page.len() == PAGE => before = last.version,
-                _ => break,
-            }
-            quotes.retain(|asset, _| assets.binary_search(asset).is_ok());
-        }
+            let is_done = quotes.len() == assets.len() || looked_at == PRICE_EVENTS_MAX;
+            Ok(if is_done {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        };
+        let (journal, stream) = (&self.shell().journal, streams::market());
+        let walked = journal.walk_back(&stream, Version::MAX, visit).await;
+        walked.map_err(replay_error)?;
         Ok(Market { quotes })
     }
 }
 
-fn is_later(recorded: &Recorded, at: Timestamp) -> bool {
-    recorded.metadata.recorded_at_us > at.as_micros()
+/// Notes the newest price of each asset, and one that is held back against it, which is newer.
+fn note(
+    event: &Event,
+    assets: &[Asset],
+    quotes: &mut BTreeMap<Asset, Quote>,
+    held: &mut BTreeMap<Asset, (Price, Timestamp)>,
+) {
+    match event {
+        Event::Market(MarketEvent::PricesRecorded(recorded)) => {
+            let wanted = recorded.prices.iter();
+            let wanted = wanted.filter(|(asset, _)| assets.binary_search(asset).is_ok());
+            for (asset, price) in wanted {
+                quotes.entry(*asset).or_insert_with(|| Quote {
+                    price: *price,
+                    at: recorded.at,
+                    held: held.get(asset).copied(),
+                });
+            }
+        }
+        Event::Market(MarketEvent::PriceHeld(it)) => {
+            held.entry(it.asset).or_insert((it.seen, it.at));
+        }
+        _ => {}
+    }
 }

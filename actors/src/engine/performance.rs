@@ -1,7 +1,7 @@
 //! How an index has done, from the log: its stream and the market's, in the order of positions.
 
 use evenkeel_domain::performance::{Point, Track};
-use evenkeel_domain::values::{IndexId, Timestamp};
+use evenkeel_domain::values::IndexId;
 use evenkeel_events::{Direction, Recorded, StreamId, Version};
 
 use super::audit::{read_error, replay_error};
@@ -69,10 +69,9 @@ impl Engine {
     ) -> Result<Vec<Point>, EngineError> {
         // It reads much: a place is held as for a command.
         let _place = self.admit()?;
-        // Another owner's index does not exist for the caller.
-        self.index(caller, id).await?;
-        let prices_after = self.last_version(&streams::market()).await?;
-        let prices_after = prices_after.saturating_sub(PRICE_EVENTS_MAX);
+        self.allowed(caller, id)?;
+        let last_price = self.shell().journal.log.version(&streams::market());
+        let prices_after = last_price.saturating_sub(PRICE_EVENTS_MAX);
         let mut own = Feed::open(self, streams::index(id), 0).await?;
         let mut market = Feed::open(self, streams::market(), prices_after).await?;
         let mut track = Track::default();
@@ -86,15 +85,7 @@ impl Engine {
                 return Ok(track.points());
             };
             let event = journal::decode(&recorded).map_err(replay_error)?;
-            let at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
-            track.adopt(&event, at);
+            track.adopt(&event, journal::recorded_at(&recorded));
         }
-    }
-
-    async fn last_version(&self, stream: &StreamId) -> Result<Version, EngineError> {
-        let log = &self.shell().journal.log;
-        let last = log.read_stream(stream, Version::MAX, 1, Direction::Backward);
-        let last = last.await.map_err(read_error)?;
-        Ok(last.first().map_or(0, |last| last.version))
     }
 }

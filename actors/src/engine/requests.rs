@@ -1,9 +1,11 @@
 //! Requests that may be sent again: what the log says of them.
 
+use std::ops::ControlFlow;
+
 use evenkeel_domain::Event;
 use evenkeel_domain::request::{Fingerprint, RequestAnswered, RequestBegun, RequestEvent};
 use evenkeel_domain::values::{EventKey, Timestamp};
-use evenkeel_events::{Direction, Position, Version};
+use evenkeel_events::{Position, Recorded, Version};
 
 use super::audit::{read_error, replay_error};
 use super::{Caller, Engine, EngineError};
@@ -40,13 +42,13 @@ impl Engine {
         self.note_request(caller, begun).await
     }
 
-    /// Notes the answer to a request. Durable when it returns.
+    /// Notes the answer to a request, made for a time. Durable when it returns.
     pub async fn answer_request(
         &self,
         caller: &Caller,
-        answered: RequestAnswered,
+        answered: impl FnOnce(Timestamp) -> RequestAnswered,
     ) -> Result<Position, EngineError> {
-        let answered = RequestEvent::Answered(answered);
+        let answered = RequestEvent::Answered(answered(self.shell().now()));
         self.note_request(caller, answered).await
     }
 
@@ -70,33 +72,25 @@ impl Engine {
         max: usize,
         max_bytes: usize,
     ) -> Result<Vec<PastRequest>, EngineError> {
-        let (mut found, mut from, mut bytes) = (Vec::new(), Version::MAX, 0);
-        let (log, stream) = (&self.shell().journal.log, streams::requests());
-        'pages: loop {
-            let page = log
-                .read_stream(&stream, from, PAGE, Direction::Backward)
-                .await;
-            let page = page.map_err(read_error)?;
-            for recorded in &page {
-                from = recorded.version;
-                bytes += recorded.payload.len();
-                let is_old = recorded.metadata.recorded_at_us < since.as_micros();
-                if is_old || found.len() == max || bytes > max_bytes {
-                    break 'pages;
-                }
-                let Event::Request(event) = journal::decode(recorded).map_err(replay_error)? else {
-                    continue;
-                };
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let visit = |recorded: &Recorded| {
+            bytes += recorded.payload.len();
+            let is_old = journal::recorded_at(recorded) < since;
+            if is_old || found.len() == max || bytes > max_bytes {
+                return Ok(ControlFlow::Break(()));
+            }
+            if let Event::Request(event) = journal::decode(recorded)? {
                 found.push(PastRequest {
                     position: recorded.position,
                     correlation: EventKey::from_u128(recorded.metadata.cause.correlation),
                     event,
                 });
             }
-            if page.len() < PAGE {
-                break;
-            }
-        }
+            Ok(ControlFlow::Continue(()))
+        };
+        let (journal, stream) = (&self.shell().journal, streams::requests());
+        let walked = journal.walk_back(&stream, Version::MAX, visit).await;
+        walked.map_err(replay_error)?;
         found.reverse();
         Ok(found)
     }

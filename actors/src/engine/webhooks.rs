@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use evenkeel_domain::values::{OwnerId, Span, WebhookId};
 use evenkeel_domain::webhook::{
-    AttemptResult, Channel, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand,
+    AttemptResult, Header, HeaderName, HeaderValue, Reason, Target, WebhookCommand,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -208,8 +208,7 @@ impl Engine {
             request: shell.new_key(),
         };
         let webhook = self.webhook(&recipient, id).await?.webhook;
-        let is_mail = matches!(webhook.target.channel, Channel::Email { .. });
-        if !is_mail {
+        if !webhook.target.channel.is_mail() {
             return Err(EngineError::NotFound("subscription"));
         }
         if !webhook.enabled {

@@ -33,7 +33,7 @@ async fn subscribe_to(engine: &Engine, caller: &Caller, target: Target) -> Webho
         .create_webhook(caller, WebhookWish::untested(target))
         .await
         .unwrap();
-    let is_mail = matches!(view.webhook.target.channel, Channel::Email { .. });
+    let is_mail = view.webhook.target.channel.is_mail();
     assert!(view.secret.is_some() != is_mail, "the secret is shown once");
     view.webhook.webhook_id
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_domain::Event;
 use evenkeel_domain::values::{Timestamp, WebhookId};
 use evenkeel_domain::webhook::{
-    self, AttemptResult, Channel, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
+    self, AttemptResult, Signature, Webhook, WebhookCommand, WebhookEvent, WebhookRefusal,
 };
 use evenkeel_events::{AppendError, Position, ReadError, StreamId};
 use ractor::ActorRef;
@@ -192,8 +192,7 @@ impl Live {
         let webhook = webhook.ok_or(EngineError::NotFound("webhook"))?;
         let transport = &self.shell.transport;
         let secret = || transport.secret(self.id, &SigningKey::newest(&webhook));
-        // Mails are not signed.
-        let is_signed = !matches!(webhook.target.channel, Channel::Email { .. });
+        let is_signed = !webhook.target.channel.is_mail();
         let secret = (with_secret && is_signed).then(secret).flatten();
         let with_public_key = webhook.target.signature == Signature::V1a;
         let public_key = with_public_key

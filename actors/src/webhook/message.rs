@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use evenkeel_domain::Event;
 use evenkeel_domain::index::IndexEvent;
-use evenkeel_domain::values::{IndexId, Timestamp, WebhookId};
+use evenkeel_domain::values::{IndexId, WebhookId};
 use evenkeel_domain::webhook::{Channel, Target};
 use evenkeel_events::{Position, Recorded};
 use serde_json::{Map, Value, json};
@@ -76,7 +76,7 @@ fn item(shell: &Shell, recorded: &Recorded) -> Result<Item, ReplayError> {
 fn named(recorded: &Recorded, data: Map<String, Value>) -> Item {
     Item {
         event_type: recorded.event_type.to_string(),
-        at: json!(Timestamp::from_micros(recorded.metadata.recorded_at_us)),
+        at: json!(journal::recorded_at(recorded)),
         data,
     }
 }

@@ -20,60 +20,37 @@ impl From<OwnerCreatedV1> for OwnerCreated {
     fn from(old: OwnerCreatedV1) -> Self {
         Self {
             owner: old.owner,
-            name: Personal::Plain(old.name),
+            name: old.name.into(),
             at: old.at,
         }
     }
+}
+
+/// `token.issued` v1 and v2, which differ in how the name stands in them. No token expired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldIssued<N> {
+    /// The token's id.
+    pub token_id: TokenId,
+    /// What it is called.
+    pub name: N,
+    /// SHA-256 of the token.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// `token.issued` v1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenIssuedV1 {
-    /// The token's id.
-    pub token_id: TokenId,
-    /// What it is called.
-    pub name: Name,
-    /// SHA-256 of the token.
-    pub hash: [u8; 32],
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// When.
-    pub at: Timestamp,
-}
+pub type TokenIssuedV1 = OldIssued<Name>;
+/// `token.issued` v2.
+pub type TokenIssuedV2 = OldIssued<Personal>;
 
-impl From<TokenIssuedV1> for TokenIssued {
-    fn from(old: TokenIssuedV1) -> Self {
+impl<N: Into<Personal>> From<OldIssued<N>> for TokenIssued {
+    fn from(old: OldIssued<N>) -> Self {
         Self {
             token_id: old.token_id,
-            name: Personal::Plain(old.name),
-            hash: old.hash,
-            scopes: old.scopes,
-            expires_at: None,
-            at: old.at,
-        }
-    }
-}
-
-/// `token.issued` v2. No token expired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenIssuedV2 {
-    /// The token's id.
-    pub token_id: TokenId,
-    /// What it is called.
-    pub name: Personal,
-    /// SHA-256 of the token.
-    pub hash: [u8; 32],
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl From<TokenIssuedV2> for TokenIssued {
-    fn from(old: TokenIssuedV2) -> Self {
-        Self {
-            token_id: old.token_id,
-            name: old.name,
+            name: old.name.into(),
             hash: old.hash,
             scopes: old.scopes,
             expires_at: None,

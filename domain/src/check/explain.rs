@@ -246,22 +246,8 @@ mod tests {
     )]
 
     use super::*;
-    use crate::index::Definition;
+    use crate::check::tests::{halves, invested};
     use crate::testing::*;
-
-    fn halves(method: Method) -> Definition {
-        let mut definition = definition(&[("AAA", "50"), ("BBB", "50")]);
-        definition.rebalancing.method = method;
-        definition
-    }
-
-    fn invested(method: Method) -> World {
-        let mut world = given(halves(method))
-            .cash("10000")
-            .prices(1, &[("AAA", "100"), ("BBB", "100")]);
-        world.rebalance();
-        world
-    }
 
     fn explained(world: &World, all: TradingMode) -> Explanation {
         explain(world.state(), &world.prices, &free, all, world.now)

@@ -12,14 +12,14 @@ use crate::market::PriceProblem;
 use crate::rebalance::OrderOutcome;
 use crate::testing::*;
 
-fn halves(method: Method) -> Definition {
+pub(super) fn halves(method: Method) -> Definition {
     let mut definition = definition(&[("AAA", "50"), ("BBB", "50")]);
     definition.rebalancing.method = method;
     definition
 }
 
 /// 50/50 at 100, rebalanced at T0.
-fn invested(method: Method) -> World {
+pub(super) fn invested(method: Method) -> World {
     let mut world = given(halves(method))
         .cash("10000")
         .prices(1, &[("AAA", "100"), ("BBB", "100")]);

@@ -75,6 +75,13 @@ pub enum Personal {
     Sealed(Sealed),
 }
 
+/// As it was given.
+impl From<Name> for Personal {
+    fn from(name: Name) -> Self {
+        Self::Plain(name)
+    }
+}
+
 /// Personal text as it is stored.
 #[derive(Serialize, Deserialize)]
 enum Stored {

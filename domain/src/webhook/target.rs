@@ -88,6 +88,11 @@ impl Channel {
         }
     }
 
+    /// Whether it sends mails, which are not signed and have no headers.
+    pub fn is_mail(self) -> bool {
+        matches!(self, Self::Email { .. })
+    }
+
     /// How long its events gather; none where each goes out by itself.
     pub fn digest(self) -> Option<Span> {
         match self {

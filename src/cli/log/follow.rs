@@ -12,6 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::tail::TailArgs;
+use crate::cause::innermost;
 use crate::cli::{CliError, print};
 use crate::config::Config;
 use crate::engine::DataDirectory;
@@ -94,7 +95,7 @@ impl<'a> Follower<'a> {
             CliError::Failed(format!(
                 "no server answers at {}: {}; without --follow the files are read",
                 self.url,
-                reason(&error)
+                innermost(&error)
             ))
         };
         if self.args.after.is_none() {
@@ -198,13 +199,4 @@ impl<'a> Follower<'a> {
 async fn json_of(response: Response) -> Value {
     let bytes = response.bytes().await.unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// What is behind an error of the client: its own words name only the URL.
-fn reason(error: &reqwest::Error) -> String {
-    let mut source: &dyn std::error::Error = error;
-    while let Some(deeper) = source.source() {
-        source = deeper;
-    }
-    source.to_string()
 }

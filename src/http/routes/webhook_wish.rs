@@ -125,7 +125,7 @@ fn gathering(channel: Channel, window: Option<Span>) -> Channel {
 /// What does not go together: a mail has an address, and neither headers nor a signature.
 fn fits(wish: &WebhookWish, has_window: bool) -> Result<(), Problem> {
     let target = &wish.target;
-    let is_mail = matches!(target.channel, Channel::Email { .. });
+    let is_mail = target.channel.is_mail();
     let has_headers = match &wish.headers {
         Some(headers) => !headers.is_empty(),
         None => !target.headers.is_empty(),

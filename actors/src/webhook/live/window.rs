@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::super::{WebhookMsg, message, message_id};
 use super::{Flight, Halt, Live, Outcome, Stage, Task, keys};
 use crate::dispatcher::is_for;
-use crate::journal::ReplayError;
+use crate::journal::{ReplayError, recorded_at};
 use crate::ports::WebhookRequest;
 
 /// Events looked at by the first read while a subscription catches up: about what its window
@@ -194,8 +194,7 @@ impl Live {
             .copied();
         let attempts = retrying.map_or(0, |(_, attempts, _)| attempts);
         let gathers = webhook.target.gathers(&recorded.event_type);
-        let recorded_at = Timestamp::from_micros(recorded.metadata.recorded_at_us);
-        let gathered = gathers.map(|window| recorded_at.plus(window));
+        let gathered = gathers.map(|window| recorded_at(recorded).plus(window));
         // One that lies further ahead than any wait means that the clock was set back.
         let waits = |due: &Timestamp| due.since(self.shell.now()) <= RETRY_AFTER_MAX;
         let due = retrying.map(|(.., due)| due).or(gathered);
